@@ -14,7 +14,16 @@ from pathlib import Path
 
 from labbook.errors import BookNotFound, DamagedFile, MisuseError
 
-__all__ = ["FORMAT", "TABLES", "BookPaths", "RunPaths", "Span", "component", "default_book", "open_book"]
+__all__ = [
+    "FORMAT",
+    "TABLES",
+    "BookPaths",
+    "RunPaths",
+    "Span",
+    "component",
+    "default_book",
+    "open_book",
+]
 
 FORMAT = 1
 """Version of the on-disk layout, in `book.json`."""
@@ -157,7 +166,9 @@ class RunPaths:
     def result(self, evaluation: str, key: str) -> Path:
         """One result: one row an example."""
         return (
-            self.evaluations / component(evaluation, "evaluation") / f"{component(key, 'key')}.parquet"
+            self.evaluations
+            / component(evaluation, "evaluation")
+            / f"{component(key, 'key')}.parquet"
         )
 
     @property

@@ -1,0 +1,1 @@
+"""The journal: crash-safe binary records, one `write(2)` a call. Standard library only."""

@@ -1,0 +1,335 @@
+"""Writing the journal: one `write(2)` a call, and never an error into the caller.
+
+Invariants: one process writes a segment, through one descriptor; a record whose call returned is in
+the file in full, or is counted in `faults`; what a failed write left behind is cut off again. A
+forked child is detached: it records nothing and says so once.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import os
+import threading
+import time
+import weakref
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+from labbook.journal import format as f
+from labbook.paths import RunPaths
+
+__all__ = ["JournalWriter", "RowSchema"]
+
+SEGMENT_BYTES: Final = 8 << 20
+RETRY_NS: Final = 250_000_000
+"""While no segment can be opened, calls in between are counted and cost nothing more."""
+
+_writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
+
+
+class RowSchema:
+    """Table and names of a row, with what it takes to pack one."""
+
+    __slots__ = ("id", "length", "names", "nameset", "pack", "segment", "table")
+
+    def __init__(self, table: str, names: tuple[str, ...]) -> None:
+        self.table = table
+        self.names = names
+        self.nameset = frozenset(names)
+        packer = f.row_struct(len(names))
+        self.pack = packer.pack
+        self.length = packer.size + f.CRC.size
+        self.segment = 0  # the segment that defines it so far
+        self.id = 0
+
+
+class JournalWriter:
+    """Appends records to the segments of one writer.
+
+    Thread-safe. `warn` is called with one line for the first fault of each kind.
+    """
+
+    def __init__(
+        self,
+        paths: RunPaths,
+        writer: str,
+        *,
+        warn: Callable[[str], None] = lambda line: None,
+        segment_bytes: int = SEGMENT_BYTES,
+    ) -> None:
+        self.paths = paths
+        self.writer = writer
+        self.faults: Counter[str] = Counter()
+        self.rows = 0
+        """Rows written, of all tables."""
+        self.number = 0
+        """The open segment's number; 0 before the first."""
+        self.opened_ns = 0
+        # re-entrant: a signal handler of the user's may log while its thread is inside a call
+        self.lock = threading.RLock()
+        self.detached = False
+        self.closed = False
+        self._warn = warn
+        self._limit = segment_bytes
+        self._fd: int | None = None
+        self._size = 0
+        self._seq = itertools.count(1)
+        self._next_id = 1
+        self._last_ns = 0
+        self._retry_ns = 0
+        self._open()
+        _writers.add(self)
+
+    # ------------------------------------------------------------------ records
+
+    def row(
+        self, table: str, names: tuple[str, ...], values: Iterable[float | None], step: int | None
+    ) -> None:
+        """Write one row; None is null. For callers that are not in a hurry."""
+        cells = tuple(f.NULL if value is None else float(value) for value in values)
+        self.append(RowSchema(table, names), f.NO_STEP if step is None else step, cells)
+
+    def append(self, schema: RowSchema, step: int, values: Sequence[float]) -> int:
+        """Write one row of doubles and return its seq. The hot path."""
+        with self.lock:
+            seq = next(self._seq)
+            fd = self._fd
+            if fd is None or schema.segment != self.number:
+                if not self._ready(schema):
+                    return seq
+                fd = self._fd
+            now = time.time_ns()
+            if now < self._last_ns:
+                self._clock_set_back(now)
+            self._last_ns = now
+            record = schema.pack(schema.length, f.ROW, 0, schema.id, seq, step, now, *values)
+            record += f.CRC.pack(zlib.crc32(record))
+            try:
+                written = os.write(fd, record)  # type: ignore[arg-type]  # open after _ready
+            except OSError as error:
+                self._failed(error)
+                return seq
+            if written != schema.length:
+                self._short()
+                return seq
+            self.rows += 1
+            self._size += written
+            if self._size >= self._limit:
+                self._open()
+            return seq
+
+    def event(self, kind: str, text: str, step: int | None = None, **fields: Any) -> None:
+        """Write an event."""
+        body = {"kind": kind, "text": text, **fields}
+        self._write(f.EVENT, json.dumps(body, default=repr).encode(), step)
+
+    def array(
+        self, header: dict[str, Any], parts: Iterable[bytes | memoryview], step: int | None
+    ) -> None:
+        """Write the columns that `header` describes, their bytes in that order."""
+        head = json.dumps(header).encode()
+        body = b"".join((f.CRC.pack(len(head)), head, *parts))
+        self._write(f.ARRAY, body, step)
+
+    def late(self, seq: int, cells: Iterable[tuple[int, float]]) -> None:
+        """Write values that were PENDING in the row with this seq."""
+        self._write(f.LATE, b"".join(f.LATE_CELL.pack(*cell) for cell in cells), None, seq)
+
+    def fault(self, kind: str, line: str) -> None:
+        """Count a fault; say the first of its kind."""
+        self.faults[kind] += 1
+        if self.faults[kind] == 1:
+            self._warn(line)
+
+    # ------------------------------------------------------------------ life
+
+    def roll(self) -> None:
+        """Close the open segment and begin the next, unless nothing was written to it."""
+        with self.lock:
+            if self._fd is not None and self._size > f.HEADER_SIZE and not self.closed:
+                self._open()
+
+    def check(self) -> None:
+        """Look after the open segment: to be called every second or so.
+
+        A segment that was removed under the writer is replaced by a new one and counted; the
+        modification time of the segment is the run's heartbeat.
+        """
+        with self.lock:
+            if self.detached or self.closed:
+                return
+            if self._fd is None:
+                self._reopen()
+                return
+            try:
+                if os.fstat(self._fd).st_nlink == 0:
+                    removed = self.paths.segment(self.writer, self.number)
+                    self.fault(
+                        "segment-removed",
+                        f"{removed} was removed while it was written; recording goes on in a new "
+                        "segment",
+                    )
+                    self._open()
+                else:
+                    os.utime(self._fd)
+            except OSError as error:
+                self.fault("heartbeat", f"cannot touch the journal: {error}")
+
+    def close(self) -> None:
+        """Close the segment; later records are counted as faults."""
+        with self.lock:
+            self.closed = True
+            self._close_fd()
+
+    def detach(self) -> None:
+        """In a forked child: drop the parent's descriptor and record nothing."""
+        self.detached = True
+        self.lock = threading.RLock()  # the parent's may be held by a thread that is not here
+        self._close_fd()
+
+    # ------------------------------------------------------------------ inside
+
+    def _write(self, kind: int, body: bytes, step: int | None, seq: int | None = None) -> None:
+        length = f.MIN_RECORD + len(body)
+        if length > f.MAX_RECORD:
+            self._drop("too-large", f"a record of {length} bytes is over the journal's 1 GiB")
+            return
+        with self.lock:
+            if self._fd is None and not self._reopen():
+                return
+            number = next(self._seq) if seq is None else seq
+            word = f.NO_STEP if step is None else step
+            head = f.HEAD.pack(length, kind, 0, 0, number, word, time.time_ns())
+            if self._put(f.closed(head + body)) and self._size >= self._limit:
+                self._open()
+
+    def _put(self, record: bytes) -> bool:
+        """Write one whole record, or nothing."""
+        if self._fd is None:
+            return False
+        try:
+            written = os.write(self._fd, record)
+        except OSError as error:
+            self._failed(error)
+            return False
+        if written != len(record):
+            self._short()
+            return False
+        self._size += written
+        return True
+
+    def _ready(self, schema: RowSchema) -> bool:
+        """See that a segment is open and defines the schema."""
+        if self._fd is None and not self._reopen():
+            return False
+        if schema.segment == self.number:
+            return True
+        if self._next_id > 0xFFFF:
+            self._open()
+        schema_id = self._next_id
+        text = json.dumps({"table": schema.table, "names": schema.names}).encode()
+        length = f.MIN_RECORD + len(text)
+        head = f.HEAD.pack(length, f.SCHEMA, 0, schema_id, 0, f.NO_STEP, time.time_ns())
+        if not self._put(f.closed(head + text)):
+            return False
+        self._next_id += 1
+        schema.id, schema.segment = schema_id, self.number
+        return True
+
+    def _reopen(self) -> bool:
+        """Try for a segment again, at most every `RETRY_NS`; False counts a dropped record."""
+        if self.detached:
+            self._drop(
+                "forked",
+                "this process was forked from the run's: what it logs is not recorded. "
+                "Log from the process that called labbook.start()",
+            )
+            return False
+        if self.closed:
+            self._drop("after-finish", "the run is finished: what is logged now is not recorded")
+            return False
+        now = time.monotonic_ns()
+        if now >= self._retry_ns:
+            self._open()
+        if self._fd is None:
+            self.faults["dropped"] += 1
+            return False
+        return True
+
+    def _open(self) -> None:
+        """Begin the next segment. On failure there is none, until `_reopen` succeeds."""
+        self._close_fd()
+        number = self.number + 1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        header = f.segment_header(number)
+        try:
+            while True:
+                path = self.paths.segment(self.writer, number)
+                try:
+                    fd = os.open(path, flags, 0o666)
+                    break
+                except FileExistsError:
+                    number += 1
+                    header = f.segment_header(number)
+            if os.write(fd, header) != len(header):
+                os.close(fd)
+                os.unlink(path)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._retry_ns = time.monotonic_ns() + RETRY_NS
+            self.fault("no-segment", self._advice(error))
+            return
+        self._fd, self._size, self.number = fd, len(header), number
+        self._next_id = 1
+        self.opened_ns = time.monotonic_ns()
+
+    def _close_fd(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            try:
+                os.close(fd)
+            except OSError as error:
+                self.fault("close", f"closing a journal segment failed: {error}")
+
+    def _failed(self, error: OSError) -> None:
+        self._drop(errno.errorcode.get(error.errno or 0, "write"), self._advice(error))
+        self._cut_back()
+
+    def _short(self) -> None:
+        self._drop("ENOSPC", self._advice(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))))
+        self._cut_back()
+
+    def _cut_back(self) -> None:
+        """Cut off what a failed write left, or else leave the segment for a new one."""
+        try:
+            os.ftruncate(self._fd, self._size)  # type: ignore[arg-type]
+        except (OSError, TypeError):
+            self._close_fd()
+
+    def _drop(self, kind: str, line: str) -> None:
+        self.faults["dropped"] += 1
+        self.fault(kind, line)
+
+    def _clock_set_back(self, now: int) -> None:
+        back = (self._last_ns - now) / 1e9
+        self.fault(
+            "clock-set-back", f"the clock was set back by {back:.3f} s; times are kept as read"
+        )
+
+    def _advice(self, error: OSError) -> str:
+        return (
+            f"cannot write the journal in {self.paths.journal}: {error.strerror or error}. "
+            "Training goes on; records are dropped and counted until it works again"
+        )
+
+
+def _detach_in_child() -> None:
+    for writer in list(_writers):
+        writer.detach()
+
+
+os.register_at_fork(after_in_child=_detach_in_child)
