@@ -1,0 +1,28 @@
+# make demo    train the example with a watcher beside it, and look at the result (about two minutes)
+# make test    the whole test suite
+# make bench   the benchmarks, as ratios to a floor or a peer in the same run
+# make check   ruff and mypy
+# Each sets up .venv first where it has to. PYTHON=/path/to/python picks the interpreter (3.11 or newer).
+
+.PHONY: help demo test bench check
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,5p
+
+demo:
+	@.ci/venv example
+	@.venv/bin/python examples/digits/demo.py
+
+test:
+	@.ci/venv dev
+	@.ci/test
+
+bench:
+	@.ci/venv dev
+	@.venv/bin/python -m tests.benchmarks
+
+check:
+	@.ci/venv dev
+	@.venv/bin/python -m ruff check .
+	@.venv/bin/python -m ruff format --check .
+	@.venv/bin/python -m mypy
