@@ -21,6 +21,13 @@ Presence = Literal["held", "free", "unknown"]
 # (pid, device, inode) of the lock files this process holds; the pid tells a fork from its parent
 _held: set[tuple[int, int, int]] = set()
 
+_TAKEN_OR_WITHOUT_LOCKS = {
+    errno.EACCES,
+    errno.EAGAIN,
+    errno.ENOLCK,
+    errno.ENOTSUP,
+    errno.ENOSYS,
+}
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock on 64-bit Linux
 
 
@@ -44,13 +51,7 @@ class WriterLock:
             fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(fd)
-            if error.errno in {
-                errno.EACCES,
-                errno.EAGAIN,
-                errno.ENOLCK,
-                errno.ENOTSUP,
-                errno.ENOSYS,
-            }:
+            if error.errno in _TAKEN_OR_WITHOUT_LOCKS:
                 return False
             raise
         info = os.fstat(fd)

@@ -8,6 +8,7 @@ when more bytes than a torn tail lie behind it.
 from __future__ import annotations
 
 import json
+import math
 import os
 import struct
 import zlib
@@ -69,7 +70,7 @@ class Late(NamedTuple):
     """A value that was PENDING in the row with this seq."""
 
     seq: int
-    index: int
+    cell: int
     value: float
 
 
@@ -232,7 +233,7 @@ def _schema(schema_id: int, value: dict[str, Any]) -> Schema:
 
 def _row(schema: Schema, words: tuple[Any, ...]) -> Row:
     _, _, _, _, seq, step, time_ns, *values = words
-    bits = [f.bits_of(value) if value != value else 0 for value in values]
+    bits = [f.bits_of(value) if math.isnan(value) else 0 for value in values]
     return Row(
         seq,
         schema.table,

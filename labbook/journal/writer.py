@@ -79,6 +79,7 @@ class JournalWriter:
         self._size = 0
         self._seq = itertools.count(1)
         self._next_id = 1
+        self._schemas: dict[tuple[str, tuple[str, ...]], RowSchema] = {}
         self._last_ns = 0
         self._retry_ns = 0
         self._open()
@@ -91,7 +92,10 @@ class JournalWriter:
     ) -> None:
         """Write one row; None is null. For callers that are not in a hurry."""
         cells = tuple(f.NULL if value is None else float(value) for value in values)
-        self.append(RowSchema(table, names), f.NO_STEP if step is None else step, cells)
+        schema = self._schemas.get((table, names))
+        if schema is None:
+            schema = self._schemas[table, names] = RowSchema(table, names)
+        self.append(schema, f.NO_STEP if step is None else step, cells)
 
     def append(self, schema: RowSchema, step: int, values: Sequence[float]) -> int:
         """Write one row of doubles and return its seq. The hot path."""
