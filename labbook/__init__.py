@@ -1,4 +1,62 @@
-"""Experiment tracker and reproducibility daemon for deep learning: plain files, no server."""
+"""Experiment tracker and reproducibility daemon for deep learning: plain files, no server.
+
+import labbook
+
+run = labbook.start()
+run.log(loss=0.1, step=0)
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labbook.book.reading import open_book as open  # noqa: A004  # labbook.open is its name
+    from labbook.client.current import current, log
+    from labbook.client.run import Run
+    from labbook.client.start import start
+    from labbook.conditions.seeds import seed
+    from labbook.errors import LabbookError, Skip
+    from labbook.watch.evaluation import evaluation
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "LabbookError",
+    "Run",
+    "Skip",
+    "current",
+    "evaluation",
+    "log",
+    "open",
+    "seed",
+    "start",
+]
+
+# imported at first use: `import labbook` itself costs milliseconds
+_PUBLIC = {
+    "LabbookError": "labbook.errors",
+    "Run": "labbook.client.run",
+    "Skip": "labbook.errors",
+    "current": "labbook.client.current",
+    "evaluation": "labbook.watch.evaluation",
+    "log": "labbook.client.current",
+    "open": "labbook.book.reading:open_book",
+    "seed": "labbook.conditions.seeds",
+    "start": "labbook.client.start",
+}
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        module, _, attribute = _PUBLIC[name].partition(":")
+    except KeyError:
+        raise AttributeError(f"module 'labbook' has no attribute {name!r}") from None
+    value = getattr(importlib.import_module(module), attribute or name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

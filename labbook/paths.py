@@ -32,7 +32,7 @@ TABLES = ("series", "gauges", "events", "model")
 """The tables every writer seals into one folder each; chosen sets have a folder a set."""
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f/\\]")
-_RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-z]{6,}")
+_RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,99}")
 _SPAN = re.compile(r"(?P<writer>.+)-(?P<first>[0-9]{1,9})-(?P<last>[0-9]{1,9})")
 _SEGMENT = re.compile(r"(?P<writer>.+)-(?P<number>[0-9]{1,9})\.lbj")
 
@@ -101,6 +101,10 @@ class RunPaths:
     def term(self, attempt: int, writer: str) -> Path:
         """Traceback written at C level on SIGTERM; empty until then."""
         return self.attempts / str(attempt) / f"{component(writer, 'writer')}.term"
+
+    def exit_status(self, attempt: int, writer: str) -> Path:
+        """One byte, the exit status, written at C level when the process exits; empty until then."""
+        return self.attempts / str(attempt) / f"{component(writer, 'writer')}.exit"
 
     @property
     def meta(self) -> Path:

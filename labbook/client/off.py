@@ -1,0 +1,88 @@
+"""`LABBOOK_MODE=off`: nothing is recorded, nothing heavy is imported, and the program still works.
+
+What a program depends on keeps doing its job: `args` are found, `save` saves, chosen sets can be
+observed (to no effect).
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+__all__ = ["OffRun"]
+
+
+class OffRun:
+    """Has the methods of `Run`; those that record do nothing."""
+
+    def __init__(self, args: Any, folder: Path, name: str | None = None) -> None:
+        self.id = "off"
+        self.name = name or "off"
+        self.args = args
+        self.finished = False
+        self.faults: dict[str, int] = {}
+        self._folder = folder
+        self._step = 0
+
+    def log(self, metrics: Any = None, /, *, step: int | None = None, **more: Any) -> None:
+        """Record nothing."""
+
+    def event(self, text: str, **fields: Any) -> None:
+        """Record nothing."""
+
+    def axis(self, name: str) -> None:
+        """Record nothing."""
+
+    def watch(self, pattern: str | os.PathLike[str]) -> None:
+        """Record nothing."""
+
+    def finish(self) -> None:
+        """End nothing."""
+        self.finished = True
+
+    def series(self, name: str) -> Callable[..., None]:
+        """Return a handle that records nothing."""
+        return _nothing
+
+    def choose(self, dataset: Any, n: int = 64, **options: Any) -> OffChosen:
+        """Return a set whose `observe` and `record` do nothing."""
+        return OffChosen()
+
+    def save(self, obj: Any, *, step: int | None = None, name: str | None = None) -> Path:
+        """Save with `torch.save`, into a temporary folder: the program may read it back."""
+        from labbook.client.checkpoints import write_atomically
+
+        folder = Path(tempfile.mkdtemp(prefix="labbook-off-", dir=self._folder))
+        path = folder / (name or f"step-{0 if step is None else step}.pt")
+        write_atomically(path, obj)
+        return path
+
+    def __enter__(self) -> OffRun:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Literal[False]:
+        self.finish()
+        return False
+
+
+class OffChosen:
+    """A chosen set that records nothing."""
+
+    def observe(self, model: Any, loss: Any = None, step: int | None = None) -> None:
+        """Record nothing."""
+
+    def record(self, step: int | None = None, **columns: Any) -> None:
+        """Record nothing."""
+
+
+def _nothing(value: Any, step: int | None = None) -> None:
+    return

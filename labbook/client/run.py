@@ -1,0 +1,308 @@
+"""A run, as the training script holds it.
+
+Invariant: once it exists, no fault of storage, GPU or system raises out of its methods into the
+training, except out of `save`, which holds the user's data. Wrong use raises at once.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from labbook.client import checkpoints, chosen, values
+from labbook.client.devices import DeviceValues
+from labbook.client.endings import Ending, Endings, describe
+from labbook.client.identity import random_word
+from labbook.client.sealing import Sealer
+from labbook.client.steps import Steps
+from labbook.client.writing import touch_folder, write_json
+from labbook.errors import MisuseError
+from labbook.journal.format import PENDING
+from labbook.journal.lock import WriterLock
+from labbook.journal.writer import JournalWriter, RowSchema
+from labbook.paths import FORMAT, RunPaths
+
+if TYPE_CHECKING:
+    from labbook.client.gauges import Gauges
+    from labbook.client.output import Output
+
+__all__ = ["FINISH_S", "Run", "SeriesHandle"]
+
+FINISH_S: Final = 2.0
+"""`finish()` and the interpreter's exit wait at most so long for labbook."""
+
+_FLOATS: Final = frozenset({float})
+_MANY_SIGNATURES: Final = 20_000
+
+
+class Run:
+    """The run being recorded. Made by `labbook.start()`.
+
+    Usable as a context manager: leaving it finishes the run, as failed when an exception is on its
+    way. Methods may be called from any thread of the process that made it.
+    """
+
+    def __init__(
+        self,
+        paths: RunPaths,
+        *,
+        attempt: int,
+        writer: str,
+        name: str,
+        args: Any,
+        journal: JournalWriter,
+        lock: WriterLock,
+        first_step: int = 0,
+    ) -> None:
+        self.id = paths.id
+        self.name = name
+        self.paths = paths
+        self.attempt = attempt
+        self.writer = writer
+        self.args = args
+        """The arguments object that was found or given; None when there is none."""
+        self.finished = False
+        self._journal = journal
+        self._lock = lock
+        self._schemas: dict[tuple[str, ...], RowSchema] = {}
+        self._steps = Steps(first_step)
+        self._devices = DeviceValues(journal)
+        self._sealer = Sealer(journal)
+        self._registrar = checkpoints.Registrar(paths, journal)
+        self._gauges: Gauges | None = None
+        self._output: Output | None = None
+        self._endings: Endings | None = None
+
+    # ------------------------------------------------------------------ recording
+
+    def log(
+        self,
+        metrics: Mapping[str, Any] | None = None,
+        /,
+        *,
+        step: int | None = None,
+        **more: Any,
+    ) -> None:
+        """Record numbers at a step.
+
+        `metrics` is a mapping with any names, keywords do for simple ones, both may be given.
+        Values: Python numbers, numpy and jax scalars, 0-d tensors; None is null. A tensor on a GPU
+        is copied without waiting for it. Without `step`, a name logged again begins the next step;
+        after an explicit step the implicit ones continue from it.
+
+        Raises `TypeError` for what is not a number and for a step that is not whole, and
+        `MisuseError` for an integer beyond 2^53 that a double cannot hold. After a record is
+        written it survives SIGKILL.
+        """
+        if metrics is not None:
+            more = {**metrics, **more}
+        names = tuple(more)
+        schema = self._schemas.get(names)
+        if schema is None:
+            schema = self._schema(names)
+        cells = tuple(more.values())
+        if not _FLOATS.issuperset(map(type, cells)):
+            self._log_converted(schema, cells, step)
+            return
+        if step is not None and type(step) is not int:
+            step = values.check_step(step)
+        journal, steps = self._journal, self._steps
+        with journal.lock:
+            at = steps.implicit(schema) if step is None else steps.explicit(schema, step)
+            journal.append(schema, at, cells)
+        if steps.looping is not None:
+            self._tell_loop()
+        if self._devices:
+            self._devices.drain()
+
+    def series(self, name: str) -> SeriesHandle:
+        """Return a handle that logs one metric, for the tightest loops."""
+        values.check_name(name)
+        return SeriesHandle(self, self._schema((name,)))
+
+    def event(
+        self, text: str, *, kind: str = "note", step: int | None = None, **fields: Any
+    ) -> None:
+        """Record a line of text, for example an alert; `fields` are stored as JSON."""
+        if not isinstance(text, str):
+            raise TypeError(f"an event's text must be text, got {type(text).__name__}")
+        at = None if step is None else values.check_step(step)
+        self._journal.event(kind, text, at, **fields)
+
+    def axis(self, name: str) -> None:
+        """Name the series to plot the others against, for example `run.axis("epoch")`."""
+        values.check_name(name)
+        self._fact("axis", {"name": name})
+
+    def choose(self, dataset: Any, n: int = 64, **options: Any) -> chosen.ChosenSet:
+        """Choose the examples to follow across iterations; see `labbook.client.chosen.choose`."""
+        return chosen.choose(self._journal, dataset, n, **options)
+
+    def save(self, obj: Any, *, step: int | None = None, name: str | None = None) -> Path:
+        """Save a checkpoint into the run, atomically, and register it for evaluation.
+
+        `obj` is what `torch.save` takes, usually `model.state_dict()`. Without `step`, the last
+        logged one. Returns the file's path. Raises whatever `torch.save` would: it holds your data.
+        """
+        at = self._steps.current if step is None else values.check_step(step)
+        path = checkpoints.save(self.paths, self._journal, obj, step=at, name=name)
+        touch_folder(self.paths.root)
+        return path
+
+    def watch(self, pattern: str | os.PathLike[str]) -> None:
+        """Register checkpoints that other code writes, by a glob such as `"ckpts/*.pt"`."""
+        self._registrar.watch(os.fspath(pattern))
+
+    # ------------------------------------------------------------------ facts and end
+
+    @property
+    def faults(self) -> dict[str, int]:
+        """How often what went wrong on labbook's side; empty when nothing did."""
+        return dict(self._journal.faults)
+
+    def finish(self) -> None:
+        """End the run. Optional, idempotent, and over within two seconds whatever happens."""
+        self._finish(describe(None), exiting=False)
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Literal[False]:
+        self._finish(describe(error), exiting=False)
+        return False
+
+    def __repr__(self) -> str:
+        return f"<labbook run {self.id} ({self.name})>"
+
+    # ------------------------------------------------------------------ inside
+
+    def attach(self, gauges: Gauges, output: Output | None, endings: Endings) -> None:
+        """Start what runs beside the training; for `start()`."""
+        self._gauges, self._output, self._endings = gauges, output, endings
+        gauges.add(self._tick)
+        gauges.start()
+
+    def _log_converted(self, schema: RowSchema, given: tuple[Any, ...], step: int | None) -> None:
+        if step is not None:
+            step = values.check_step(step)
+        cells: list[float] = []
+        on_device: list[tuple[int, Any]] = []
+        for index, (name, value) in enumerate(zip(schema.names, given, strict=True)):
+            try:
+                cells.append(values.to_double(name, value, step))
+            except values.DeviceValue:
+                on_device.append((index, value))
+                cells.append(PENDING)
+        copies = self._devices.copy(on_device) if on_device else []
+        with self._journal.lock:
+            at = (
+                self._steps.implicit(schema) if step is None else self._steps.explicit(schema, step)
+            )
+            seq = self._journal.append(schema, at, cells)
+            if copies:
+                self._devices.wait_for(seq, copies)
+        if self._steps.looping is not None:
+            self._tell_loop()
+        if self._devices:
+            self._devices.drain()
+
+    def _schema(self, names: tuple[str, ...]) -> RowSchema:
+        for name in names:
+            values.check_name(name)
+        if not names:
+            raise MisuseError("log() needs at least one metric: run.log(loss=0.1, step=3)")
+        if len(self._schemas) > _MANY_SIGNATURES:
+            self._schemas.clear()
+        schema = RowSchema("series", names)
+        self._schemas[names] = schema
+        return schema
+
+    def _tell_loop(self) -> None:
+        names, self._steps.looping = self._steps.looping, None
+        self._journal.fault(
+            "implicit-step",
+            f"{names} advanced the step many times in a row, as in a validation loop: "
+            "pass step= to keep one step a training step",
+        )
+
+    def _tick(self) -> None:
+        """What is due every second, on the gauges' thread."""
+        self._journal.check()
+        self._devices.drain()
+        self._registrar.scan()
+        self._sealer.tick()
+
+    def _fact(self, fact: str, value: dict[str, Any]) -> None:
+        """Write one fact known later; a storage fault is counted."""
+        body = {"fact": fact, "time_ns": time.time_ns(), **value}
+        try:
+            write_json(self.paths.meta / f"{fact}-{self.writer}-{random_word()}.json", body)
+        except OSError as error:
+            self._journal.fault("meta", f"cannot write to {self.paths.meta}: {error.strerror}")
+        touch_folder(self.paths.root)
+
+    def _finish(self, ending: Ending, *, exiting: bool) -> None:
+        if self.finished or self._journal.detached:
+            return
+        self.finished = True
+        deadline = time.monotonic() + FINISH_S
+        if self._endings is not None:
+            self._endings.close(exiting=exiting)
+        if self._output is not None:
+            self._output.close()
+        if self._gauges is not None:
+            self._gauges.stop()
+        self._registrar.scan(final=True)
+        self._devices.drain(0.5)
+        self._journal.close()
+        self._write_end(ending)
+        self._sealer.finish(deadline - time.monotonic())
+        self._lock.release()
+        touch_folder(self.paths.root)
+
+    def _write_end(self, ending: Ending) -> None:
+        body = {
+            "format": FORMAT,
+            **ending,
+            "ended_ns": time.time_ns(),
+            "faults": dict(self._journal.faults),
+            "rows": self._journal.rows,
+        }
+        try:
+            write_json(self.paths.end(self.attempt, self.writer), body)
+        except OSError as error:
+            self._journal.fault("end", f"cannot write how the run ended: {error.strerror}")
+
+
+class SeriesHandle:
+    """Logs one metric: `handle(value)` or `handle(value, step)`."""
+
+    __slots__ = ("_append", "_lock", "_log", "_name", "_schema", "_steps")
+
+    def __init__(self, run: Run, schema: RowSchema) -> None:
+        self._name = schema.names[0]
+        self._schema = schema
+        self._steps = run._steps
+        self._lock = run._journal.lock
+        self._append = run._journal.append
+        self._log = run.log
+
+    def __call__(self, value: Any, step: int | None = None) -> None:
+        """Record one value; see `Run.log`."""
+        if type(value) is not float or (step is not None and type(step) is not int):
+            self._log({self._name: value}, step=step)
+            return
+        schema = self._schema
+        with self._lock:
+            steps = self._steps
+            at = steps.implicit(schema) if step is None else steps.explicit(schema, step)
+            self._append(schema, at, (value,))

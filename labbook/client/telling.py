@@ -1,0 +1,85 @@
+"""What labbook says on stderr: one line at the start, one for each kind of fault."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from typing import Any, Final
+
+__all__ = ["dirty_refusal", "say", "start_lines"]
+
+_NAMED: Final = 8
+
+
+def say(line: str) -> None:
+    """Print one line to the real stderr; a closed one is no reason to fail."""
+    printable = "".join(c if c.isprintable() else "?" for c in line)
+    try:
+        print(f"labbook: {printable}", file=sys.__stderr__ or sys.stderr, flush=True)
+    except (OSError, ValueError, AttributeError):
+        pass
+
+
+def start_lines(
+    run_id: str, name: str, attempt: int, conditions: dict[str, Any], dirty: str
+) -> list[str]:
+    """The lines of a start: the run and its code, where the arguments came from, a dirty tree."""
+    again = f" · attempt {attempt}" if attempt > 1 else ""
+    lines = [f"run {run_id} ({name}){again} · {_code(conditions)} · {_arguments(conditions)}"]
+    changed = _changed(conditions)
+    if changed and dirty == "warn":
+        lines.append(
+            f"the working tree is dirty: {_listed(changed)}. Commit it, so that this run can be "
+            "found again: git commit -am '...'"
+        )
+    return lines
+
+
+def dirty_refusal(conditions: dict[str, Any]) -> str | None:
+    """Why `dirty="refuse"` stops this start; None when the tree is clean."""
+    changed = _changed(conditions)
+    if not changed:
+        return None
+    return (
+        f"the working tree has uncommitted changes: {_listed(changed)}. Commit them "
+        "(git add -A && git commit), or start with dirty='warn'"
+    )
+
+
+def _changed(conditions: dict[str, Any]) -> list[dict[str, Any]]:
+    git = conditions.get("git") or {}
+    return list(git.get("dirty") or [])
+
+
+def _listed(changed: list[dict[str, Any]]) -> str:
+    told = [f"{entry['path']} ({entry['status']})" for entry in changed[:_NAMED]]
+    more = len(changed) - len(told)
+    return ", ".join(told) + (f" and {more} more" if more > 0 else "")
+
+
+def _code(conditions: dict[str, Any]) -> str:
+    git = conditions.get("git")
+    if not git:
+        return f"code: {conditions.get('git_reason') or 'no git'}"
+    commit = git.get("commit")
+    text = f"code {commit[:7]}" if commit else "code without a commit"
+    counts = Counter(
+        "untracked" if entry["status"] == "untracked" else "modified"
+        for entry in _changed(conditions)
+    )
+    told = ", ".join(f"{counts[kind]} {kind}" for kind in ("modified", "untracked") if counts[kind])
+    return f"{text} + {told}" if told else text
+
+
+def _arguments(conditions: dict[str, Any]) -> str:
+    arguments = conditions.get("arguments") or {}
+    source = arguments.get("source")
+    if not source:
+        return "no arguments found: pass labbook.start(args)"
+    count = len(arguments.get("values") or {})
+    return f"{count} argument{'s' if count != 1 else ''} from {_short(str(source))}"
+
+
+def _short(source: str) -> str:
+    return source.replace(os.getcwd() + os.sep, "") if os.path.isdir(os.getcwd()) else source
