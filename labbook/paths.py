@@ -103,7 +103,7 @@ class RunPaths:
         return self.attempts / str(attempt) / f"{component(writer, 'writer')}.term"
 
     def exit_status(self, attempt: int, writer: str) -> Path:
-        """One byte, the exit status, written at C level when the process exits; empty until then."""
+        """One byte: the exit status, written at C level; empty until the process exits."""
         return self.attempts / str(attempt) / f"{component(writer, 'writer')}.exit"
 
     @property

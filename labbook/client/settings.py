@@ -90,9 +90,10 @@ def _tags(given: Any, variable: str) -> tuple[str, ...]:
         given = [tag.strip() for tag in variable.split(",")]
     elif isinstance(given, str):
         given = [given]
-    if not isinstance(given, Iterable) or not all(isinstance(t, str) for t in (given := [*given])):
+    listed = list(given) if isinstance(given, Iterable) else [given]
+    if not all(isinstance(tag, str) for tag in listed):
         raise MisuseError(f"start(tags=...) must be a list of text, got {given!r}")
-    return tuple(dict.fromkeys(tag for tag in given if tag))
+    return tuple(dict.fromkeys(tag for tag in listed if tag))
 
 
 def _whole(what: str, value: Any) -> int | None:

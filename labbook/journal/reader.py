@@ -127,10 +127,11 @@ class SegmentReader:
     def records(self) -> Iterator[Row | Event | Array | Late]:
         """Poll, and yield the new records as objects, in the order of their seq."""
         batch = self.poll()
-        found: list[Row | Event | Array | Late] = [*batch.events, *batch.arrays, *batch.late]
+        found: list[Row | Event | Array | Late] = []
         for schema, offsets in batch.rows.items():
             unpack = f.row_struct(len(schema.names)).unpack_from
             found += (_row(schema, unpack(batch.data, at)) for at in offsets)
+        found += [*batch.events, *batch.arrays, *batch.late]
         found.sort(key=lambda record: record.seq)
         yield from found
 
