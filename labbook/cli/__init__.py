@@ -1,7 +1,7 @@
 """The command line: `main`, and which module holds which verb.
 
-Invariant: a verb costs only its own imports. `labbook --help` and `labbook --version` load click and
-nothing of the product; what each verb needs is imported when it is called.
+Invariant: a verb costs only its own imports. `labbook --help` and `labbook --version` load click
+and nothing of the product; what each verb needs is imported when it is called.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ VERBS = {
 """Heading -> verb -> (module:function, the line in `labbook --help`)."""
 
 _EPILOG = """\
-A run is named by its id, the beginning of its id, or its name. The book is found in LABBOOK_DIR, else in
-.labbook at the top of the git working tree, else in .labbook here; --book names another.
+A run is named by its id, the beginning of its id, or its name. The book is found in LABBOOK_DIR,
+else in .labbook at the top of the git working tree, else in .labbook here; --book names another.
 """
 
 
@@ -43,13 +43,18 @@ def _load(target: str) -> click.Command:
 
 
 class _Failure(click.ClickException):
-    """One line on stderr and an exit status, for anything labbook raises on purpose."""
+    """One line on stderr and exit status 1, for anything labbook raises on purpose."""
 
     def __init__(self, error: LabbookError) -> None:
         from labbook.book.text import clean
 
         super().__init__(clean(" ".join(str(error).split())))
-        self.exit_code = 2 if isinstance(error, MisuseError) else 1
+
+
+class _Misuse(_Failure):
+    """The same for a call that is wrong in itself: exit status 2."""
+
+    exit_code = 2
 
 
 class LazyGroup(click.Group):
@@ -83,16 +88,15 @@ class LazyGroup(click.Group):
             from difflib import get_close_matches
 
             close = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            if close:
-                error.message += f" Did you mean {close[0]!r}?"
-            raise
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            raise click.UsageError(error.message + hint, ctx) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a verb; what labbook raises on purpose becomes one line on stderr."""
         try:
             return super().invoke(ctx)
         except LabbookError as error:
-            raise _Failure(error) from error
+            raise (_Misuse if isinstance(error, MisuseError) else _Failure)(error) from error
 
 
 def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,15 +44,7 @@ def open_here(book: str | None) -> Book:
 
 
 def echo_json(value: Any) -> None:
-    """Print strict JSON: NaN and the infinities, which JSON lacks, are written as strings."""
-    click.echo(json.dumps(_strict(value), indent=2, ensure_ascii=False, default=str))
+    """Print strict JSON; see `labbook.export.strict` for what JSON lacks."""
+    from labbook.export.strict import strict
 
-
-def _strict(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
-    if isinstance(value, dict):
-        return {str(key): _strict(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_strict(item) for item in value]
-    return value
+    click.echo(json.dumps(strict(value), indent=2, ensure_ascii=False))

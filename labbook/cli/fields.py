@@ -1,0 +1,130 @@
+"""The fields of a run, by the names that --where, --sort and --columns use.
+
+A name is looked up in this order: a fixed field (`state`), `args.KEY`, `last.SERIES` and the like,
+an evaluation's metric (`validation.accuracy`), an argument's key or the last part of it (`lr` for
+`optimizer.lr`), a series (its last value).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from labbook.errors import MisuseError
+
+if TYPE_CHECKING:
+    from labbook.book.reading import RunSummary
+
+__all__ = ["Field", "Fields", "seconds_taken"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field: `get` returns a run's value, None where the run has none."""
+
+    name: str
+    get: Callable[[RunSummary], Any]
+    is_seconds: bool = False
+
+
+def seconds_taken(run: RunSummary) -> float | None:
+    """Seconds from start to end; to the last sign of life of a run whose end is not known."""
+    until = run.ended_ns
+    if until is None:
+        until = time.time_ns() if run.state == "running" else run.seen_ns
+    return None if until is None else max(0, until - run.created_ns) / 1e9
+
+
+_FIXED = [
+    Field("id", lambda run: run.id),
+    Field("name", lambda run: run.name),
+    Field("state", lambda run: run.state),
+    Field("why", lambda run: run.why),
+    Field("group", lambda run: run.group),
+    Field("tags", lambda run: run.tags),
+    Field("tag", lambda run: run.tags),
+    Field("parent", lambda run: run.parent),
+    Field("host", lambda run: run.host),
+    Field("attempt", lambda run: run.attempt),
+    Field("commit", lambda run: run.commit),
+    Field("branch", lambda run: run.branch),
+    Field("dirty", lambda run: None if run.dirty is None else bool(run.dirty)),
+    Field(
+        "created",
+        lambda run: datetime.fromtimestamp(run.created_ns / 1e9).isoformat(" ", "seconds"),
+    ),
+    Field("age", lambda run: max(0, time.time_ns() - run.created_ns) / 1e9, is_seconds=True),
+    Field("duration", seconds_taken, is_seconds=True),
+    Field("checkpoints", lambda run: run.n_checkpoints),
+    Field("results", lambda run: run.n_results),
+    Field("faults", lambda run: sum(run.faults.values())),
+]
+_STATS = ("last", "min", "max", "count")
+
+
+class Fields:
+    """The fields that a set of runs has."""
+
+    def __init__(self, runs: Iterable[RunSummary]) -> None:
+        self._known = {field.name: field for field in _FIXED}
+        self.arguments: dict[str, Field] = {}
+        self.series: dict[str, dict[str, Field]] = {}
+        self.metrics: dict[str, Field] = {}
+        for run in runs:
+            self._learn(run)
+
+    def _learn(self, run: RunSummary) -> None:
+        for key in run.arguments:
+            if key not in self.arguments:
+                self.arguments[key] = Field(key, lambda run, key=key: run.arguments.get(key))
+        for name in run.stats:
+            if name not in self.series:
+                self.series[name] = {stat: _stat_field(name, stat) for stat in _STATS}
+        for evaluation, metrics in run.results.items():
+            for metric in metrics:
+                name = f"{evaluation}.{metric}"
+                if name not in self.metrics:
+                    self.metrics[name] = _metric_field(evaluation, metric)
+
+    def __getitem__(self, name: str) -> Field:
+        """Find a field; raises `MisuseError`, with what was probably meant, when no run has it."""
+        found = self._known.get(name) or self._prefixed(name) or self.metrics.get(name)
+        found = found or self.arguments.get(name) or self._by_last_part(name)
+        if found is None and name in self.series:
+            found = self.series[name]["last"]
+        if found is None:
+            close = get_close_matches(name, self._names(), n=3)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise MisuseError(f"no run here has a field {name!r}{hint}")
+        return found
+
+    def _prefixed(self, name: str) -> Field | None:
+        prefix, _, rest = name.partition(".")
+        if prefix == "args":
+            return self.arguments.get(rest)
+        return self.series.get(rest, {}).get(prefix)
+
+    def _by_last_part(self, name: str) -> Field | None:
+        keys = [key for key in self.arguments if key.rpartition(".")[2] == name]
+        if len(keys) > 1:
+            raise MisuseError(f"{name!r} may be any of {', '.join(sorted(keys))}: write it in full")
+        return self.arguments[keys[0]] if keys else None
+
+    def _names(self) -> list[str]:
+        parts = [key.rpartition(".")[2] for key in self.arguments]
+        return [*self._known, *self.arguments, *parts, *self.series, *self.metrics]
+
+
+def _stat_field(name: str, stat: str) -> Field:
+    def get(run: RunSummary) -> Any:
+        found = run.stats.get(name)
+        return None if found is None else getattr(found, stat)
+
+    return Field(f"{stat}.{name}", get)
+
+
+def _metric_field(evaluation: str, metric: str) -> Field:
+    return Field(f"{evaluation}.{metric}", lambda run: run.results.get(evaluation, {}).get(metric))
