@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
+from labbook.cli.wording import local_time
 from labbook.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -52,10 +53,7 @@ _FIXED = [
     Field("commit", lambda run: run.commit),
     Field("branch", lambda run: run.branch),
     Field("dirty", lambda run: None if run.dirty is None else bool(run.dirty)),
-    Field(
-        "created",
-        lambda run: datetime.fromtimestamp(run.created_ns / 1e9).isoformat(" ", "seconds"),
-    ),
+    Field("created", lambda run: local_time(run.created_ns)),
     Field("age", lambda run: max(0, time.time_ns() - run.created_ns) / 1e9, is_seconds=True),
     Field("duration", seconds_taken, is_seconds=True),
     Field("checkpoints", lambda run: run.n_checkpoints),
@@ -79,7 +77,7 @@ class Fields:
     def _learn(self, run: RunSummary) -> None:
         for key in run.arguments:
             if key not in self.arguments:
-                self.arguments[key] = Field(key, lambda run, key=key: run.arguments.get(key))
+                self.arguments[key] = _argument_field(key)
         for name in run.stats:
             if name not in self.series:
                 self.series[name] = {stat: _stat_field(name, stat) for stat in _STATS}
@@ -116,6 +114,10 @@ class Fields:
     def _names(self) -> list[str]:
         parts = [key.rpartition(".")[2] for key in self.arguments]
         return [*self._known, *self.arguments, *parts, *self.series, *self.metrics]
+
+
+def _argument_field(key: str) -> Field:
+    return Field(key, lambda run: run.arguments.get(key))
 
 
 def _stat_field(name: str, stat: str) -> Field:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from labbook.book.text import clean
-from labbook.cli.fields import Field, Fields, seconds_taken
+from labbook.cli.columns import named_column, usual_columns
+from labbook.cli.fields import Fields, seconds_taken
 from labbook.cli.options import book_option, echo_json, json_option, open_here
-from labbook.cli.tables import Column, render, terminal_width
-from labbook.cli.wording import number_text, seconds_text, short_ids, state_paint, value_text
+from labbook.cli.tables import render, terminal_width
+from labbook.cli.wording import short_ids, value_text
 
 if TYPE_CHECKING:
     from labbook.book.reading import RunSummary
@@ -22,18 +22,12 @@ __all__ = ["chosen_runs", "ls", "selection_options", "summary_object"]
 _ON_A_TERMINAL = 40
 """Runs listed on a terminal when --limit does not say; a pipe gets them all."""
 
-_MORE_IS_BETTER = re.compile(
-    r"acc|auc|f1|precision|recall|bleu|rouge|reward|score|iou|psnr|ssim|r2"
-)
-
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a verb --where, --sort and --limit."""
     for option in (
         click.option("--limit", type=click.IntRange(0), help="At most this many; 0 is all."),
-        click.option(
-            "--sort", metavar="FIELD", help="Sort by a field; -FIELD sorts the other way."
-        ),
+        click.option("--sort", metavar="FIELD", help="Sort by a field; -FIELD: the other way."),
         click.option("--where", metavar="FILTER", help="Only runs that match; see above."),
     ):
         command = option(command)
@@ -46,6 +40,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @json_option
 @book_option
 def ls(
+    *,
     book: str | None,
     as_json: bool,
     where: str | None,
@@ -80,15 +75,14 @@ def ls(
         echo_json([summary_object(run) for run in shown])
         return
     if not shown:
-        click.echo(
-            f"no run matches {where!r}" if every else f"no runs in {opened.root} yet", err=True
-        )
+        reason = f"no run matches {where!r}" if every else f"no runs in {opened.root} yet"
+        click.echo(reason, err=True)
         return
     ids = short_ids([run.id for run in shown], [run.id for run in every])
     table = (
-        [_named_column(fields[name.strip()], shown, ids) for name in columns.split(",")]
+        [named_column(fields[name.strip()], shown, ids) for name in columns.split(",")]
         if columns
-        else _usual_columns(Fields(shown), shown, ids)
+        else usual_columns(Fields(shown), shown, ids)
     )
     lines, n_left_out = render(table, terminal_width())
     click.echo("\n".join(lines))
@@ -117,9 +111,13 @@ def chosen_runs(
 
 def _order(value: Any) -> tuple[int, Any] | None:
     """Numbers before text; None and NaN have no place."""
-    if value is None or value != value:
+    if value is None or _is_nan(value):
         return None
     return (0, value) if isinstance(value, int | float) else (1, value_text(value))
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
 
 
 def summary_object(run: RunSummary) -> dict[str, Any]:
@@ -153,74 +151,3 @@ def summary_object(run: RunSummary) -> dict[str, Any]:
         "n_results": run.n_results,
         "faults": run.faults,
     }
-
-
-def _named_column(field: Field, runs: Sequence[RunSummary], ids: list[str]) -> Column:
-    if field.name == "id":
-        return Column("id", ids)
-    values = [field.get(run) for run in runs]
-    if field.is_seconds:
-        return Column(field.name, [seconds_text(value) for value in values], is_number=True)
-    are_numbers = all(value is None or isinstance(value, int | float) for value in values)
-    if are_numbers and not any(isinstance(value, bool) for value in values):
-        return Column(field.name, [number_text(value) for value in values], is_number=True)
-    texts = [" ".join(v) if isinstance(v, tuple) else value_text(v) for v in values]
-    return Column(field.name, texts, can_shrink=True)
-
-
-def _usual_columns(fields: Fields, runs: Sequence[RunSummary], ids: list[str]) -> list[Column]:
-    states = {clean(run.state): state_paint(run.state) for run in runs}
-    marks = ["?" if run.dirty is None else "*" if run.dirty else "" for run in runs]
-    columns = [
-        Column("id", ids),
-        Column(
-            "state",
-            [run.state for run in runs],
-            paint=lambda text: states.get(text.strip(), str)(text),
-        ),
-        Column("name", [run.name for run in runs], rank=4, can_shrink=True),
-        _named_column(fields["age"], runs, ids),
-        Column("took", [seconds_text(seconds_taken(run)) for run in runs], rank=7, is_number=True),
-        Column("dirty", marks, rank=3),
-    ]
-    columns[3].rank = 6
-    return columns + _argument_columns(fields, runs) + _series_columns(fields, runs)
-
-
-def _argument_columns(fields: Fields, runs: Sequence[RunSummary]) -> list[Column]:
-    """Return the arguments in which the runs differ; all of them for a single run."""
-    columns = []
-    for field in fields.arguments.values():
-        texts = [value_text(field.get(run)) for run in runs]
-        if len(runs) == 1 or len(set(texts)) > 1:
-            are_numbers = all(isinstance(field.get(run), int | float | None) for run in runs)
-            columns.append(
-                Column(field.name, texts, rank=8, is_number=are_numbers, can_shrink=not are_numbers)
-            )
-    return columns
-
-
-def _series_columns(fields: Fields, runs: Sequence[RunSummary]) -> list[Column]:
-    """Return the last and best value of the main series, and the newest results."""
-    columns = []
-    if main := _main_series(fields, runs):
-        best = "max" if _MORE_IS_BETTER.search(main.lower()) else "min"
-        for rank, stat in ((1, "last"), (2, best)):
-            texts = [number_text(fields.series[main][stat].get(run)) for run in runs]
-            title = main if stat == "last" else f"{stat} {main}"
-            columns.append(Column(title, texts, rank=rank, is_number=True))
-    for field in fields.metrics.values():
-        is_score = bool(_MORE_IS_BETTER.search(field.name.lower()))
-        texts = [number_text(field.get(run)) for run in runs]
-        columns.append(Column(field.name, texts, rank=1 if is_score else 9, is_number=True))
-    return columns
-
-
-def _main_series(fields: Fields, runs: Sequence[RunSummary]) -> str | None:
-    """`loss`, else a series with loss in its name, else the one most runs have."""
-
-    def preference(name: str) -> tuple[bool, bool, int, str]:
-        n_runs = sum(name in run.stats for run in runs)
-        return (name != "loss", "loss" not in name.lower(), -n_runs, name)
-
-    return min(fields.series, key=preference, default=None)

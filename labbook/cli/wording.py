@@ -36,7 +36,7 @@ _COLOURS = {
 
 
 def short_ids(ids: Iterable[str], among: Sequence[str]) -> list[str]:
-    """Return the shortest beginning of each id that no other id `among` has, in whole characters."""
+    """Return the shortest beginning of each id that no other id `among` has."""
     ordered = sorted(among)
     shortened = []
     for run_id in ids:

@@ -1,0 +1,196 @@
+"""The text of `labbook show`: one function a section, from the object that `show --json` prints.
+
+Invariant: a section that has nothing to say is left out, but what is missing against expectation
+(no commit, no arguments, a checkpoint without a result) is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import click
+
+from labbook.book.text import clean
+from labbook.cli.tables import Column, has_colour, render, terminal_width
+from labbook.cli.wording import (
+    bytes_text,
+    local_time,
+    number_text,
+    seconds_text,
+    state_paint,
+    value_text,
+)
+
+__all__ = ["sections"]
+
+_INDENT = "  "
+_MANY = 20
+"""Dirty files shown; --json has them all."""
+
+Object = dict[str, Any]
+
+
+def sections(run: Object) -> Iterator[str]:
+    """Yield the lines of all sections."""
+    yield from _identity(run)
+    for title, lines in (
+        ("Arguments", _arguments(run)),
+        ("Code", _code(run)),
+        ("Machine", _machine(run)),
+        ("Series", _series(run)),
+        ("Chosen sets", _chosen(run)),
+        ("Checkpoints", _checkpoints(run)),
+        ("Faults", _faults(run)),
+    ):
+        found = list(lines)
+        if found:
+            yield ""
+            yield click.style(title, bold=True) if has_colour() else title
+            yield from (_INDENT + line for line in found)
+
+
+def _identity(run: Object) -> Iterator[str]:
+    state = clean(run["state"])
+    conditions = run["conditions"]
+    yield f"{run['id']}  {clean(run['name'])}"
+    why = f": {clean(run['why'])}" if run["why"] else ""
+    pairs = [
+        ("state", (state_paint(state)(state) if has_colour() else state) + why),
+        ("started", f"{local_time(run['created_ns'])}, took {seconds_text(run['duration_s'])}"),
+        ("on", run["host"]),
+        ("attempt", run["attempt"] if run["attempt"] != 1 else None),
+        ("command", " ".join(map(str, conditions.get("command") or []))),
+        ("group", run["group"]),
+        ("tags", " ".join(run["tags"])),
+        ("parent", run["parent"]),
+    ]
+    yield from _pairs([pair for pair in pairs if pair[1]])
+    # the folder last: it is long, and is selected with the mouse
+    yield f"{_INDENT}{'folder':<8}  {clean(run['path'])}"
+
+
+def _pairs(pairs: list[tuple[str, Any]], *, indent: str = _INDENT) -> Iterator[str]:
+    room = max([8, *(len(clean(name)) for name, _ in pairs)])
+    for name, value in pairs:
+        # the state is painted here and clean already; everything else may hold anything
+        text = value if name == "state" else clean(value_text(value))
+        yield f"{indent}{clean(name):<{room}}  {text}"
+
+
+def _arguments(run: Object) -> Iterator[str]:
+    recorded = run["conditions"].get("arguments") or {}
+    if not run["arguments"]:
+        yield "none were found"
+        return
+    yield from _pairs(list(run["arguments"].items()), indent="")
+    if recorded.get("masked"):
+        yield f"(masked: {', '.join(map(clean, recorded['masked']))})"
+    if recorded.get("source"):
+        yield f"(from {clean(recorded['source'])})"
+
+
+def _code(run: Object) -> Iterator[str]:
+    git = run["conditions"].get("git")
+    if not git:
+        yield clean(run["conditions"].get("git_reason") or "no git repository was recorded")
+        return
+    commit = git.get("commit") or "no commit yet"
+    branch = "detached" if git.get("detached") else f"on {git.get('branch')}"
+    yield clean(f"{commit} {branch}")
+    for direction in ("ahead", "behind"):
+        if git.get(direction):
+            yield f"{git[direction]} commits {direction} of its upstream"
+    if git.get("remote"):
+        yield clean(git["remote"])
+    dirty = git.get("dirty")
+    if dirty is None:
+        yield "whether the tree was dirty is not known"
+    elif not dirty:
+        yield "clean"
+    for file in (dirty or [])[:_MANY]:
+        yield f"{clean(file.get('status')):<10}  {clean(file.get('path'))}"
+    if len(dirty or []) > _MANY:
+        yield f"… and {len(dirty) - _MANY} more"
+
+
+def _machine(run: Object) -> Iterator[str]:
+    conditions = run["conditions"]
+    machine, python = conditions.get("machine") or {}, conditions.get("python") or {}
+    if machine:
+        memory = bytes_text(machine.get("memory_bytes"))
+        yield clean(f"{machine.get('cpu')}, {machine.get('cores')} cores, {memory}")
+        for gpu in machine.get("gpus") or []:
+            yield clean(
+                f"GPU {gpu.get('index')}: {gpu.get('name')}, {bytes_text(gpu.get('memory_bytes'))}"
+            )
+    if python:
+        n_packages = len(conditions.get("packages") or {})
+        yield clean(
+            f"{python.get('implementation')} {python.get('version')}, {n_packages} packages"
+        )
+
+
+def _series(run: Object) -> Iterator[str]:
+    series = sorted(run["series"].items())
+    if not series:
+        yield "nothing was logged"
+        return
+    stats = {
+        stat: [number_text(values[stat]) for _, values in series]
+        for stat in ("last", "step", "min", "max", "count")
+    }
+    name = Column("name", [name for name, _ in series], can_shrink=True)
+    yield from _table(
+        [name, *(Column(stat, cells, is_number=True) for stat, cells in stats.items())]
+    )
+
+
+def _chosen(run: Object) -> Iterator[str]:
+    for chosen in run["chosen"]:
+        steps = f", steps {chosen['first_step']} to {chosen['last_step']}"
+        yield (
+            f"{clean(chosen['name'])}: {chosen['examples']} examples, observed "
+            f"{chosen['observations']} times{steps if chosen['observations'] else ''}"
+        )
+
+
+def _checkpoints(run: Object) -> Iterator[str]:
+    if not run["checkpoints"]:
+        return
+    results = {(r["evaluation"], _identity_of(r["checkpoint"])): r for r in run["evaluated"]}
+    names = sorted({(r["evaluation"], metric) for r in run["evaluated"] for metric in r["metrics"]})
+    files = run["checkpoints"]
+    columns = [
+        Column("step", [number_text(file["step"]) for file in files], is_number=True),
+        Column("file", [file["file"] for file in files], can_shrink=True),
+        Column("size", [bytes_text(file["size"]) for file in files], rank=2, is_number=True),
+    ]
+    for evaluation, metric in names:
+        found = [results.get((evaluation, _identity_of(file)), {}) for file in files]
+        cells = [number_text(result.get("metrics", {}).get(metric)) for result in found]
+        columns.append(Column(f"{evaluation}.{metric}", cells, rank=1, is_number=True))
+    yield from _table(columns)
+    for result in run["evaluated"]:
+        if result["coverage"] != "complete":
+            yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
+    for reason in run["reasons"]:
+        checkpoint = reason.get("checkpoint") or {}
+        yield clean(
+            f"step {value_text(checkpoint.get('step'))}: {reason.get('evaluation')} "
+            f"{reason.get('state')}: {reason.get('reason')}"
+        )
+
+
+def _identity_of(checkpoint: Object) -> str:
+    return str(checkpoint.get("digest") or checkpoint.get("file"))
+
+
+def _faults(run: Object) -> Iterator[str]:
+    for kind, count in sorted(run["faults"].items()):
+        yield f"{clean(kind)}: {count}"
+
+
+def _table(columns: list[Column]) -> list[str]:
+    width = terminal_width()
+    return render(columns, None if width is None else width - len(_INDENT))[0]
