@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from labbook.client.batches import Batch
     from labbook.client.observe import Forward
 
-__all__ = ["BATCH_SIZE", "ChosenSet", "Unrecorded", "choose"]
+__all__ = ["BATCH_SIZE", "ChosenSet", "choose"]
 
 BATCH_SIZE = 256
 """Examples of one forward pass, unless choose(batch_size=) says otherwise."""
@@ -272,26 +272,6 @@ class ChosenSet:
         if kind not in self._told:
             self._told.add(kind)
             self._writer.event(kind, text, step, set=self.name)
-
-
-class Unrecorded:
-    """A chosen set of a run that records nothing: every call returns at once."""
-
-    name = "chosen"
-    indices: tuple[int, ...] = ()
-    length: int | None = None
-    digest: str | None = None
-    skipped = 0
-
-    def __len__(self) -> int:
-        return 0
-
-    def observe(self, *args: Any, **more: Any) -> bool:
-        """Do nothing."""
-        return False
-
-    def record(self, *args: Any, **more: Any) -> None:
-        """Do nothing."""
 
 
 def _rank() -> int:
