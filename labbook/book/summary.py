@@ -1,0 +1,132 @@
+"""A run at a glance: one line of the run table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from labbook.book.facts import Process, as_int, as_text
+from labbook.book.stats import Stat
+
+if TYPE_CHECKING:
+    from labbook.book.runreader import RunReader
+
+__all__ = ["RunSummary", "flatten", "summarise_run", "unreadable_run"]
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What a list of runs shows of one. None is "not known" throughout."""
+
+    id: str
+    name: str
+    group: str | None
+    tags: tuple[str, ...]
+    parent: str | None
+    state: str
+    why: str
+    created_ns: int | None
+    ended_ns: int | None
+    seen_ns: int | None
+    """The last sign of life."""
+    attempt: int
+    host: str | None
+    arguments: dict[str, Any]
+    """Flattened, nested names joined by dots."""
+    commit: str | None
+    branch: str | None
+    dirty: tuple[str, ...] | None
+    """Paths of the dirty files; None without git."""
+    stats: dict[str, Stat]
+    """By series."""
+    results: dict[str, dict[str, float]]
+    """Metrics of the newest checkpoint, by evaluation."""
+    n_checkpoints: int
+    n_results: int
+    faults: dict[str, int]
+
+
+def flatten(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested arguments as (name with dots, value); lists and empty objects are values."""
+    if isinstance(values, dict) and (values or not prefix):
+        for name, value in values.items():
+            yield from flatten(value, f"{prefix}.{name}" if prefix else str(name))
+    else:
+        yield prefix, values
+
+
+def summarise_run(reader: RunReader) -> RunSummary:
+    """Summarise a run as of its last refresh."""
+    process = reader.facts.newest()
+    conditions = reader.conditions
+    git = conditions.get("git")
+    git = git if isinstance(git, dict) else {}
+    arguments = conditions.get("arguments")
+    values = arguments.get("values") if isinstance(arguments, dict) else None
+    state = reader.state
+    results = reader.results(strict=False)
+    return RunSummary(
+        id=reader.id,
+        name=reader.name,
+        group=as_text(reader.identity.get("group")),
+        tags=tuple(reader.tags),
+        parent=as_text(reader.identity.get("parent")),
+        state=state.name,
+        why=state.why,
+        created_ns=as_int(reader.identity.get("created_ns")),
+        ended_ns=state.ended_ns,
+        seen_ns=state.seen_ns,
+        attempt=process.attempt if process else 0,
+        host=as_text(conditions.get("host")),
+        arguments=dict(flatten(values if isinstance(values, dict) else {})),
+        commit=as_text(git.get("commit")),
+        branch=as_text(git.get("branch")),
+        dirty=_dirty(git.get("dirty")),
+        stats=reader.stats(),
+        results={result.evaluation: result.metrics for result in results},  # newest step is last
+        n_checkpoints=len(reader.checkpoints()),
+        n_results=len(results),
+        faults=_faults(process),
+    )
+
+
+def unreadable_run(run_id: str, error: Exception) -> RunSummary:
+    """Stand in for a run whose files cannot be read: `unknown`, and why."""
+    nothing: dict[str, Any] = {}
+    return RunSummary(
+        id=run_id,
+        name=run_id,
+        group=None,
+        tags=(),
+        parent=None,
+        state="unknown",
+        why=str(error),
+        created_ns=None,
+        ended_ns=None,
+        seen_ns=None,
+        attempt=0,
+        host=None,
+        arguments=nothing,
+        commit=None,
+        branch=None,
+        dirty=None,
+        stats={},
+        results={},
+        n_checkpoints=0,
+        n_results=0,
+        faults={},
+    )
+
+
+def _dirty(files: object) -> tuple[str, ...] | None:
+    if not isinstance(files, list):
+        return None
+    return tuple(str(f["path"]) for f in files if isinstance(f, dict) and "path" in f)
+
+
+def _faults(process: Process | None) -> dict[str, int]:
+    faults = (process.end or {}).get("faults") if process else None
+    if not isinstance(faults, dict):
+        return {}
+    return {str(kind): n for kind, n in faults.items() if as_int(n) is not None}

@@ -1,0 +1,311 @@
+"""The Arrow tables a reader of one run gets, from sealed parts and journals together.
+
+Superseded rows, those of earlier attempts from the resume step on, are left out unless asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from labbook.book.facts import Facts, as_int
+from labbook.book.layout import TIME
+from labbook.book.live import Journal
+from labbook.book.observations import examples_table, observation_table, set_of, unified
+from labbook.book.points import PartCache, Points, read_parquet
+from labbook.book.seals import Part, Seals
+from labbook.book.stats import SeriesStat, Stat
+from labbook.journal.format import NO_STEP
+
+if TYPE_CHECKING:
+    from labbook.paths import RunPaths
+
+__all__ = ["Tables"]
+
+_EVENTS: Final = pa.schema(
+    [
+        ("time", TIME),
+        ("step", pa.int64()),
+        ("kind", pa.string()),
+        ("text", pa.string()),
+        ("fields", pa.string()),
+    ]
+)
+_NEVER: Final = 1 << 63  # a step no row reaches
+
+
+class Tables:
+    """Builds tables as of the last refresh of the run's facts, seals and journal."""
+
+    def __init__(self, paths: RunPaths, facts: Facts, seals: Seals, journal: Journal) -> None:
+        self.paths = paths
+        self.facts = facts
+        self.seals = seals
+        self.journal = journal
+        self.damage: list[str] = []
+        """Array records that could not be read, one line each."""
+        self._cache = PartCache(paths.root)
+
+    # ------------------------------------------------------------------ writers and attempts
+
+    def writers(self) -> list[str]:
+        """All writers by attempt and rank: later ones supersede earlier ones."""
+        names = {m.span.writer for m in self.seals.all.values()} | self.journal.writers.keys()
+        return sorted(names, key=self._order)
+
+    def _order(self, writer: str) -> tuple[int, int, int, str]:
+        process = self.facts.processes.get(writer)
+        if process is None:
+            return 0, 0, 0, writer
+        return process.attempt, process.rank, process.started_ns, writer
+
+    def _attempt(self, writer: str) -> int:
+        return self._order(writer)[0]
+
+    def _resume_step(self, attempt: int) -> int | None:
+        steps = (
+            as_int(p.conditions.get("resume_step"))
+            for p in self.facts.processes.values()
+            if p.attempt == attempt
+        )
+        return min((step for step in steps if step is not None), default=None)
+
+    def _limits(self, first_steps: dict[int, int]) -> dict[int, int]:
+        """For each attempt the step from which its rows are superseded.
+
+        `first_steps`: the step each attempt logged first, of the attempts that logged any.
+        """
+        limit = _NEVER
+        limits: dict[int, int] = {}
+        for attempt in sorted({self._attempt(w) for w in self.writers()}, reverse=True):
+            limits[attempt] = limit
+            begins = self._resume_step(attempt)
+            if begins is None:
+                begins = first_steps.get(attempt)
+            if begins is not None and begins != NO_STEP:
+                limit = min(limit, begins)
+        return limits
+
+    # ------------------------------------------------------------------ series
+
+    def writer_stats(self) -> dict[str, dict[str, SeriesStat]]:
+        """Statistics of each writer's series."""
+        found: dict[str, dict[str, SeriesStat]] = {}
+        sealed = [(m.span.writer, m.series) for m in self.seals.in_force()]
+        live = [(w.writer, w.stats()) for w in self.journal.writers.values()]
+        for writer, stats in sealed + live:
+            mine = found.setdefault(writer, {})
+            for name, stat in stats.items():
+                mine[name] = mine[name].merge(stat) if name in mine else stat
+        return found
+
+    def names(self) -> list[str]:
+        """All series, sorted."""
+        return sorted({name for stats in self.writer_stats().values() for name in stats})
+
+    def stats(self) -> dict[str, Stat]:
+        """Statistics of each series, of the rows that are not superseded."""
+        by_writer = self.writer_stats()
+        found: dict[str, SeriesStat] = {}
+        for order, writer in enumerate(self.writers()):
+            for name, stat in by_writer.get(writer, {}).items():
+                limits = self._series_limits(name, by_writer)
+                limit = limits.get(self._attempt(writer), _NEVER)
+                rest = self._below(writer, name, stat, limit)
+                if rest is not None:
+                    rest = replace(rest, order=order)
+                    found[name] = found[name].merge(rest) if name in found else rest
+        return {name: found[name].public() for name in sorted(found)}
+
+    def series(self, name: str, table: str = "series", *, superseded: bool = False) -> Points:
+        """All rows of one name, sorted by step.
+
+        Raises `DamagedFile`, and `FileNotFoundError` when a newer seal replaced a part.
+        """
+        limits = {} if superseded or table != "series" else self._series_limits(name)
+        found: list[Points] = []
+        for writer in self.writers():
+            points = Points.concat(list(self._of_writer(writer, name, table)))
+            limit = limits.get(self._attempt(writer), _NEVER)
+            found.append(points if limit == _NEVER else points.take(points.step < limit))
+        return Points.concat([points for points in found if len(points)]).in_order()
+
+    def _series_limits(
+        self, name: str, by_writer: dict[str, dict[str, SeriesStat]] | None = None
+    ) -> dict[int, int]:
+        if len({self._attempt(w) for w in self.writers()}) < 2:
+            return {}
+        first: dict[int, int] = {}
+        stats = self.writer_stats() if by_writer is None else by_writer
+        for writer in self.writers():
+            if name in stats.get(writer, {}):
+                first.setdefault(self._attempt(writer), stats[writer][name].first_step)
+        return self._limits(first)
+
+    def _below(self, writer: str, name: str, stat: SeriesStat, limit: int) -> SeriesStat | None:
+        """The statistics of the rows below a step; None when there are none."""
+        if stat.high_step < limit:
+            return stat
+        if stat.low_step >= limit:
+            return None
+        points = Points.concat(list(self._of_writer(writer, name, "series")))
+        return points.take(points.step < limit).summary()
+
+    def _of_writer(self, writer: str, name: str, table: str) -> Iterator[Points]:
+        for part in self._parts(table, writer):
+            points = self._cache.points(part, name)
+            if len(points):
+                yield points
+        yield from self._live_points(writer, name, table)
+
+    def _live_points(self, writer: str, name: str, table: str) -> Iterator[Points]:
+        journal = self.journal.writers.get(writer)
+        if journal is None:
+            return
+        found = [
+            (block, index)
+            for block in journal.blocks(table)
+            for index, other in enumerate(block.names)
+            if other == name
+        ]
+        points = Points.concat([Points.of_block(block, index) for block, index in found])
+        if len(found) > 1:  # back into the order of logging
+            points = points.take(np.argsort(np.concatenate([b.seq for b, _ in found])))
+        yield points
+
+    def _parts(self, table: str, writer: str | None = None) -> Iterator[Part]:
+        for manifest in self.seals.in_force():
+            if writer is None or manifest.span.writer == writer:
+                yield from (part for part in manifest.parts if part.table == table)
+
+    def aligned(self, names: Iterable[str]) -> pa.Table:
+        """The last value of each step, one column a series; rows without a step are left out."""
+        columns: list[tuple[str, Points]] = []
+        for name in names:
+            points = self.series(name)
+            last = np.append(points.step[1:] != points.step[:-1], True)[: len(points)]
+            columns.append((name, points.take(last & (points.step != NO_STEP))))
+        every = [points.step for _, points in columns]
+        steps = np.unique(np.concatenate(every)) if every else np.empty(0, np.int64)
+        fields: list[tuple[str, pa.Array]] = [("step", pa.array(steps))]
+        for name, points in columns:
+            at = np.searchsorted(steps, points.step)
+            value, null = np.zeros(len(steps)), np.ones(len(steps), np.bool_)
+            value[at], null[at] = points.value, ~points.valid
+            fields.append((name, pa.array(value, mask=null)))
+        return pa.Table.from_arrays([column for _, column in fields], [name for name, _ in fields])
+
+    # ------------------------------------------------------------------ gauges, events
+
+    def long(self, table: str) -> pa.Table:
+        """All rows of `gauges` or `model`: time, step, name, value, by time."""
+        columns = ["time", "step", "name", "value"]
+        found = [
+            read_parquet(self.paths.root, part.path, columns).select(columns)
+            for part in self._parts(table)
+        ]
+        for writer in self.journal.writers.values():
+            for block in writer.blocks(table):
+                for index, name in enumerate(block.names):
+                    points = Points.of_block(block, index)
+                    names = pa.array([name]).take(pa.array(np.zeros(len(points), np.int8)))
+                    fields = points.columns() | {"name": names}
+                    found.append(pa.table({column: fields[column] for column in columns}))
+        if not found:
+            kinds = [TIME, pa.int64(), pa.string(), pa.float64()]
+            return pa.schema(list(zip(columns, kinds, strict=True))).empty_table()
+        return pa.concat_tables(found).sort_by("time")
+
+    def events(self) -> pa.Table:
+        """All events by time: time, step, kind, text, fields (JSON)."""
+        names = _EVENTS.names
+        found = [
+            read_parquet(self.paths.root, part.path, names).select(names).cast(_EVENTS)
+            for part in self._parts("events")
+        ]
+        for writer in self.journal.writers.values():
+            rows = [event_row(event) for _, event in writer.events]
+            found.append(pa.Table.from_pylist(rows, _EVENTS))
+        return pa.concat_tables(found).sort_by("time") if found else _EVENTS.empty_table()
+
+    # ------------------------------------------------------------------ chosen sets
+
+    def chosen_sets(self) -> list[str]:
+        """Names of the chosen sets with inputs or observations."""
+        found = {part.table for m in self.seals.in_force() for part in m.parts}
+        names = {table.partition("/")[2] for table in found if "/" in table}
+        for writer in self.journal.writers.values():
+            for _, array in writer.arrays:
+                names |= {n for t in ("chosen", "examples") if (n := set_of(array, t))}
+        return sorted(names)
+
+    def examples(self, chosen_set: str) -> pa.Table | None:
+        """Inputs and targets of a chosen set; None when they were not recorded."""
+        for part in self._parts(f"examples/{chosen_set}"):
+            return read_parquet(self.paths.root, part.path)
+        for table in self._arrays(chosen_set, "examples"):
+            return table[1]
+        return None
+
+    def chosen(self, chosen_set: str, *, superseded: bool = False) -> pa.Table | None:
+        """Observations by example and step; None when there are none."""
+        found: list[tuple[str, pa.Table]] = []
+        for manifest in self.seals.in_force():
+            for part in manifest.parts:
+                if part.table == f"chosen/{chosen_set}":
+                    table = read_parquet(self.paths.root, part.path).drop_columns("writer")
+                    found.append((manifest.span.writer, table))
+        found += self._arrays(chosen_set, "chosen")
+        if not found:
+            return None
+        found.sort(key=lambda pair: self._order(pair[0]))
+        if not superseded:
+            found = list(self._not_superseded(found))
+        return unified([table for _, table in found]).sort_by(
+            [("example", "ascending"), ("step", "ascending")]
+        )
+
+    def _arrays(self, chosen_set: str, table: str) -> Iterator[tuple[str, pa.Table]]:
+        build = observation_table if table == "chosen" else examples_table
+        for writer in self.journal.writers.values():
+            for segment, array in writer.arrays:
+                if set_of(array, table) == chosen_set:
+                    try:
+                        yield writer.writer, build(array)
+                    except (ValueError, pa.ArrowException, OverflowError) as error:
+                        path = self.paths.segment(writer.writer, segment)
+                        line = f"{path}: record {array.seq} is no observation: {error}"
+                        if line not in self.damage:
+                            self.damage.append(line)
+
+    def _not_superseded(self, tables: list[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
+        first: dict[int, int] = {}
+        for writer, table in tables:
+            low = pa.compute.min(table.column("step")).as_py()
+            if low is not None:
+                attempt = self._attempt(writer)
+                first[attempt] = min(low, first.get(attempt, low))
+        limits = self._limits(first)
+        for writer, table in tables:
+            limit = limits.get(self._attempt(writer), _NEVER)
+            step = table.column("step").fill_null(NO_STEP)
+            is_valid = limit == _NEVER
+            yield writer, table if is_valid else table.filter(pa.compute.less(step, limit))
+
+
+def event_row(event: Any) -> dict[str, Any]:
+    """One event as a row of the events table."""
+    fields = dict(event.fields)
+    kind, text = fields.pop("kind", None), fields.pop("text", None)
+    return {
+        "time": event.time_ns // 1_000_000,
+        "step": event.step,
+        "kind": None if kind is None else str(kind),
+        "text": None if text is None else str(text),
+        "fields": json.dumps(fields, ensure_ascii=False),
+    }
