@@ -59,7 +59,10 @@ def find(frame: FrameType | None, explicit: Any = None) -> Arguments:
     if explicit is not None:
         return _given(explicit, frame)
     for look in (parsers.click_context, parsers.absl_flags):
-        found = look()
+        try:
+            found = look()
+        except Exception:  # insides of a library that has changed: the frames still tell
+            continue
         if found is not None:
             return _arguments(found.fields, found.source, found.defaults)
     if frame is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import site
 import sys
@@ -13,7 +12,7 @@ from functools import cache
 from types import FrameType
 from typing import Any
 
-from labbook.conditions.plain import fields_of
+from labbook.conditions.plain import fields_of, is_of
 
 __all__ = ["Place", "is_library", "is_program", "outwards", "search"]
 
@@ -88,7 +87,7 @@ def is_program(value: Any) -> bool:
         getattr(sys.modules.get(module), "__file__", None) or "<>"
     ):
         return False
-    if isinstance(value, argparse.Namespace):
+    if is_of(value, "argparse", "Namespace"):
         return not vars(value).keys() >= _PYTEST_OPTIONS
     return True
 
@@ -125,11 +124,10 @@ def _in(variables: Mapping[str, Any], frame: FrameType) -> Place | None:
 
 
 def _is_namespace(value: Any) -> bool:
-    if isinstance(value, argparse.Namespace):
-        return True
     # what Hydra passes to the task has its own type, whatever the parameter is called
-    omegaconf = sys.modules.get("omegaconf")
-    return omegaconf is not None and _hydra_runs() and isinstance(value, omegaconf.DictConfig)
+    return is_of(value, "argparse", "Namespace") or (
+        is_of(value, "omegaconf", "DictConfig") and _hydra_runs()
+    )
 
 
 def _hydra_runs() -> bool:
@@ -138,7 +136,7 @@ def _hydra_runs() -> bool:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, argparse.Namespace):
+    if is_of(value, "argparse", "Namespace"):
         return "argparse.Namespace"
     if type(value) is dict:
         return "dict"

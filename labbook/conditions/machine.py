@@ -7,7 +7,6 @@ platform does not tell is null.
 from __future__ import annotations
 
 import os
-import platform
 import sys
 from typing import Any
 
@@ -37,7 +36,7 @@ def pid_namespace() -> str | None:
 def python() -> dict[str, Any]:
     """Return the interpreter: version, implementation, executable."""
     return {
-        "version": platform.python_version(),
+        "version": sys.version.split()[0],
         "implementation": sys.implementation.name,
         "executable": sys.executable or None,
     }

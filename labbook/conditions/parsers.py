@@ -5,7 +5,6 @@ Only libraries that the program has imported are asked.
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import os
 import sys
@@ -14,8 +13,12 @@ from types import FrameType
 from typing import Any
 
 from labbook.conditions.frames import is_library
+from labbook.conditions.plain import is_of
 
 __all__ = ["Parsed", "absl_flags", "argparse_defaults", "click_context"]
+
+_SUPPRESS = "==SUPPRESS=="
+"""`argparse.SUPPRESS`: help actions, and arguments without a default."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,7 @@ class Parsed:
 
 def click_context() -> Parsed | None:
     """Return the parameters of the current click (or typer) command and of the groups above it."""
-    click = sys.modules.get("click")
-    context = click.get_current_context(silent=True) if click is not None else None
+    context = _current_click_context()
     if context is None or not _is_users(getattr(context.command, "callback", None)):
         return None
     chain = []
@@ -68,13 +70,13 @@ def absl_flags() -> Parsed | None:
 
 def argparse_defaults(namespace: Any, frames: list[FrameType]) -> dict[str, Any] | None:
     """Return the defaults of the parser that made `namespace`, where a frame still holds it."""
-    if not isinstance(namespace, argparse.Namespace):
+    if not is_of(namespace, "argparse", "Namespace"):
         return None
     wanted = vars(namespace).keys()
     for frame in frames:
         for variables in (frame.f_locals, frame.f_globals):
             for value in list(variables.values()):
-                if not isinstance(value, argparse.ArgumentParser):
+                if not is_of(value, "argparse", "ArgumentParser"):
                     continue
                 defaults = _defaults(value)
                 if defaults and defaults.keys() <= wanted:
@@ -82,24 +84,33 @@ def argparse_defaults(namespace: Any, frames: list[FrameType]) -> dict[str, Any]
     return None
 
 
-def _defaults(parser: argparse.ArgumentParser) -> dict[str, Any]:
+def _current_click_context() -> Any | None:
+    for name in ("click", "typer._click.globals"):  # newer typers bring a click of their own
+        current = getattr(sys.modules.get(name), "get_current_context", None)
+        context = current(silent=True) if current is not None else None
+        if context is not None:
+            return context
+    return None
+
+
+def _defaults(parser: Any) -> dict[str, Any]:
     """Defaults by destination, converted by the parser's own types as `parse_args` does."""
     found: dict[str, Any] = {}
     for action in parser._actions:
-        if action.dest == argparse.SUPPRESS or action.default is argparse.SUPPRESS:
-            continue
-        if isinstance(action, argparse._SubParsersAction):
+        if _SUPPRESS in (action.dest, action.default) or is_of(
+            action, "argparse", "_SubParsersAction"
+        ):
             continue
         found[action.dest] = _converted(action)
     return {**found, **parser._defaults}
 
 
-def _converted(action: argparse.Action) -> Any:
+def _converted(action: Any) -> Any:
     if not isinstance(action.default, str) or not callable(action.type):
         return action.default
     try:
         return action.type(action.default)
-    except (ValueError, TypeError, argparse.ArgumentTypeError):
+    except Exception:  # the user's own function; parse_args would have shown its error
         return action.default
 
 
@@ -111,7 +122,8 @@ def _click_default(context: Any, parameter: Any) -> Any:
     default = parameter.get_default(context, call=False)
     if default is None or callable(default) or type(default).__name__ == "Sentinel":
         return None
-    return parameter.type_cast_value(context, default)
+    cast = getattr(parameter, "type_cast_value", None)
+    return cast(context, default) if cast is not None else default
 
 
 def _is_users(callback: Any) -> bool:

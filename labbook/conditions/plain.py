@@ -6,25 +6,26 @@ recognised through `sys.modules`: none is imported here.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import datetime
-import decimal
 import enum
-import fractions
 import math
 import os
 import re
 import sys
 import types
-import uuid
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["fields_of", "plain", "to_plain"]
+__all__ = ["fields_of", "is_of", "plain", "to_plain"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
-_AS_TEXT = (datetime.date, datetime.time, decimal.Decimal, fractions.Fraction, uuid.UUID)
+_AS_TEXT = {
+    "datetime": ("date", "time"),
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "uuid": ("UUID",),
+}
+"""Types whose `str` is the value; looked up where imported already: a cold import costs 10 ms."""
 _LARGEST_ARRAY = 100_000
 
 
@@ -36,12 +37,12 @@ def fields_of(value: Any) -> dict[str, Any] | None:
     """
     if isinstance(value, type):
         return None
-    if isinstance(value, (argparse.Namespace, types.SimpleNamespace)):
+    if isinstance(value, types.SimpleNamespace) or is_of(value, "argparse", "Namespace"):
         return dict(vars(value))
     found = _omegaconf(value)
     if found is not None:
         return found
-    if isinstance(value, Mapping) or _is_of(value, "ml_collections", "ConfigDict"):
+    if isinstance(value, Mapping) or is_of(value, "ml_collections", "ConfigDict"):
         items = dict(value.items())
         return items if all(isinstance(key, str) for key in items) else None
     if dataclasses.is_dataclass(value):
@@ -49,7 +50,7 @@ def fields_of(value: Any) -> dict[str, Any] | None:
         return {name: getattr(value, name) for name in names if hasattr(value, name)}
     if hasattr(type(value), "__attrs_attrs__"):
         return {a.name: getattr(value, a.name) for a in type(value).__attrs_attrs__}
-    if _is_of(value, "pydantic", "BaseModel"):
+    if is_of(value, "pydantic", "BaseModel"):
         return dict(iter(value))
     return None
 
@@ -66,7 +67,7 @@ def plain(value: Any, path: str, as_repr: list[str], above: tuple[int, ...] = ()
         return _scalar(value, path, as_repr)
     if isinstance(value, os.PathLike):
         return os.fsdecode(os.fspath(value))
-    if isinstance(value, _AS_TEXT):
+    if any(is_of(value, module, kind) for module, kinds in _AS_TEXT.items() for kind in kinds):
         return str(value)
     if id(value) in above:
         as_repr.append(path)
@@ -84,7 +85,7 @@ def plain(value: Any, path: str, as_repr: list[str], above: tuple[int, ...] = ()
 
 
 def _leaf(value: Any, path: str, as_repr: list[str]) -> Any:
-    if _is_of(value, "numpy", "generic"):
+    if is_of(value, "numpy", "generic"):
         inner = value.item()
         if isinstance(inner, (bool, int, float, str)):
             return _scalar(inner, path, as_repr)
@@ -128,7 +129,7 @@ def _items(value: Any) -> list[Any] | None:
     omegaconf = sys.modules.get("omegaconf")
     if omegaconf is not None and isinstance(value, omegaconf.ListConfig):
         return list(_container(omegaconf, value))
-    if _is_of(value, "numpy", "ndarray") and value.size <= _LARGEST_ARRAY:
+    if is_of(value, "numpy", "ndarray") and value.size <= _LARGEST_ARRAY:
         listed = value.tolist()
         return listed if isinstance(listed, list) else [listed]
     return None
@@ -150,7 +151,8 @@ def _container(omegaconf: Any, value: Any) -> Any:
         return omegaconf.OmegaConf.to_container(value, resolve=False)
 
 
-def _is_of(value: Any, module: str, name: str) -> bool:
+def is_of(value: Any, module: str, name: str) -> bool:
+    """Whether `value` is of the class `name` of a module, provided that one is imported."""
     kind = getattr(sys.modules.get(module), name, None)
     return isinstance(kind, type) and isinstance(value, kind)
 

@@ -13,6 +13,7 @@ every call ends within its time limit.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ __all__ = [
     "GitFailed",
     "Status",
     "describe",
+    "end",
     "environment",
     "options",
     "parse_status",
@@ -124,7 +126,7 @@ def start(
         return subprocess.Popen(
             ["git", *options(), *settings, *arguments],
             cwd=folder, env=environment(extra),
-            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
         )  # fmt: skip
     except FileNotFoundError as error:
         missing = "git is not installed, or not on PATH"
@@ -138,14 +140,12 @@ def finish(child: subprocess.Popen[bytes], limit_s: float, data: bytes | None = 
     try:
         out, err = child.communicate(data, timeout=max(limit_s, 0.001))
     except subprocess.TimeoutExpired as error:
-        child.kill()
-        child.communicate()
+        end(child)
         failed = GitFailed(f"git took longer than {limit_s:.1f} s")
         failed.timed_out = True
         raise failed from error
     except BaseException:
-        child.kill()
-        child.communicate()
+        end(child)
         raise
     if child.returncode != 0:
         lines = err.decode("utf-8", "replace").strip().splitlines()
@@ -197,7 +197,7 @@ def describe(
         return None, _reason(str(error), folder)
     finally:
         for child in children:
-            _end(child)
+            end(child)
     return as_condition(status, rest[0], rest[1]), None
 
 
@@ -324,9 +324,13 @@ def _optional(child: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
         return None  # no tag and no commit, no remote, or a history too long to search in time
 
 
-def _end(child: subprocess.Popen[bytes]) -> None:
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a git child that still runs, with the filters it started: they hold its pipes open."""
     if child.returncode is None:
-        child.kill()
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has just ended by itself
         child.communicate()
 
 

@@ -91,14 +91,14 @@ def _torch() -> Any | None:
 def _numpy_state(numpy_random: Any) -> bytes:
     """Name, 624 words, position and the Gauss cache of numpy's global Mersenne Twister."""
     name, keys, position, has_gauss, cached = numpy_random.get_state()
-    return name.encode() + keys.tobytes() + repr((position, has_gauss, cached)).encode()
+    return bytes(keys.tobytes()) + repr((name, position, has_gauss, cached)).encode()
 
 
 def _bytes(state: Any) -> bytes:
     """Bytes of a CPU ByteTensor `(n,)`, also where torch was built without numpy."""
     import ctypes
 
-    data: bytes = ctypes.string_at(state.data_ptr(), state.numel())
+    data: bytes = ctypes.string_at(int(state.data_ptr()), int(state.numel()))
     return data
 
 

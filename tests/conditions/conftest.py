@@ -26,6 +26,7 @@ def program(tmp_path):
         out = subprocess.run(
             [sys.executable, *launcher, str(script), *arguments],
             env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path[1:]])},
+            check=False,
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -37,3 +38,12 @@ def program(tmp_path):
         return json.loads(lines[-1].partition("FOUND ")[2])
 
     return run
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_machine(monkeypatch):
+    """Nobody's own git configuration takes part, and no variable of a git that runs the tests."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
