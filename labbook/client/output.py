@@ -167,8 +167,8 @@ class _TextTee(_Tee):
         super().__init__(stream, log)
         self._buffer: _Tee | None = None
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[misc]  # read-only on purpose
+    @property  # type: ignore[misc]  # read-only on purpose
+    def __class__(self) -> Any:
         """Libraries ask `isinstance(sys.stdout, io.TextIOBase)` and print less when it is not."""
         return self._stream.__class__
 

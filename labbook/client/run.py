@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from labbook.client import checkpoints, chosen, values
+from labbook.client import values
 from labbook.client.devices import DeviceValues
 from labbook.client.endings import Ending, Endings, describe
 from labbook.client.identity import random_word
@@ -27,6 +27,8 @@ from labbook.journal.writer import JournalWriter, RowSchema
 from labbook.paths import FORMAT, RunPaths
 
 if TYPE_CHECKING:
+    from labbook.client.chosen import ChosenSet
+    from labbook.client.external import Registrar
     from labbook.client.gauges import Gauges
     from labbook.client.output import Output
 
@@ -68,11 +70,14 @@ class Run:
         self.finished = False
         self._journal = journal
         self._lock = lock
+        self._guard = journal.lock
+        self._append = journal.append
+        self._busy = False
         self._schemas: dict[tuple[str, ...], RowSchema] = {}
         self._steps = Steps(first_step)
         self._devices = DeviceValues(journal)
         self._sealer = Sealer(journal)
-        self._registrar = checkpoints.Registrar(paths, journal)
+        self._registrar: Registrar | None = None
         self._gauges: Gauges | None = None
         self._output: Output | None = None
         self._endings: Endings | None = None
@@ -99,7 +104,7 @@ class Run:
         written it survives SIGKILL.
         """
         if metrics is not None:
-            more = {**metrics, **more}
+            more = {**metrics, **more} if more else metrics  # type: ignore[assignment]
         names = tuple(more)
         schema = self._schemas.get(names)
         if schema is None:
@@ -110,14 +115,19 @@ class Run:
             return
         if step is not None and type(step) is not int:
             step = values.check_step(step)
-        journal, steps = self._journal, self._steps
-        with journal.lock:
-            at = steps.implicit(schema) if step is None else steps.explicit(schema, step)
-            journal.append(schema, at, cells)
-        if steps.looping is not None:
-            self._tell_loop()
-        if self._devices:
-            self._devices.drain()
+        steps = self._steps
+        with self._guard:
+            if step is None:
+                step = steps.implicit(schema)
+                self._busy = self._busy or steps.looping is not None
+            elif step == steps.current:  # as in Steps.explicit, without the call
+                steps.seen[schema] = None
+            else:
+                steps.current = step
+                steps.seen = {schema: None}
+            self._append(schema, step, cells)
+        if self._busy:
+            self._after_log()
 
     def series(self, name: str) -> SeriesHandle:
         """Return a handle that logs one metric, for the tightest loops."""
@@ -138,9 +148,12 @@ class Run:
         values.check_name(name)
         self._fact("axis", {"name": name})
 
-    def choose(self, dataset: Any, n: int = 64, **options: Any) -> chosen.ChosenSet:
+    def choose(self, dataset: Any, n: int = 64, **options: Any) -> ChosenSet:
         """Choose the examples to follow across iterations; see `labbook.client.chosen.choose`."""
-        return chosen.choose(self._journal, dataset, n, **options)
+        from labbook.client.chosen import choose
+
+        options.setdefault("step_now", lambda: self._steps.current)
+        return choose(self._journal, dataset, n, **options)
 
     def save(self, obj: Any, *, step: int | None = None, name: str | None = None) -> Path:
         """Save a checkpoint into the run, atomically, and register it for evaluation.
@@ -148,13 +161,19 @@ class Run:
         `obj` is what `torch.save` takes, usually `model.state_dict()`. Without `step`, the last
         logged one. Returns the file's path. Raises whatever `torch.save` would: it holds your data.
         """
+        from labbook.client.checkpoints import save
+
         at = self._steps.current if step is None else values.check_step(step)
-        path = checkpoints.save(self.paths, self._journal, obj, step=at, name=name)
+        path = save(self.paths, self._journal, obj, step=at, name=name)
         touch_folder(self.paths.root)
         return path
 
     def watch(self, pattern: str | os.PathLike[str]) -> None:
         """Register checkpoints that other code writes, by a glob such as `"ckpts/*.pt"`."""
+        from labbook.client.external import Registrar
+
+        if self._registrar is None:
+            self._registrar = Registrar(self.paths, self._journal)
         self._registrar.watch(os.fspath(pattern))
 
     # ------------------------------------------------------------------ facts and end
@@ -203,17 +222,15 @@ class Run:
                 on_device.append((index, value))
                 cells.append(PENDING)
         copies = self._devices.copy(on_device) if on_device else []
-        with self._journal.lock:
-            at = (
-                self._steps.implicit(schema) if step is None else self._steps.explicit(schema, step)
-            )
-            seq = self._journal.append(schema, at, cells)
+        steps = self._steps
+        with self._guard:
+            at = steps.implicit(schema) if step is None else steps.explicit(schema, step)
+            seq = self._append(schema, at, cells)
             if copies:
                 self._devices.wait_for(seq, copies)
-        if self._steps.looping is not None:
-            self._tell_loop()
-        if self._devices:
-            self._devices.drain()
+            self._busy = self._busy or bool(copies) or steps.looping is not None
+        if self._busy:
+            self._after_log()
 
     def _schema(self, names: tuple[str, ...]) -> RowSchema:
         for name in names:
@@ -226,19 +243,24 @@ class Run:
         self._schemas[names] = schema
         return schema
 
-    def _tell_loop(self) -> None:
+    def _after_log(self) -> None:
+        """What is rarely due after a call: values from the device, a word about the step."""
         names, self._steps.looping = self._steps.looping, None
-        self._journal.fault(
-            "implicit-step",
-            f"{names} advanced the step many times in a row, as in a validation loop: "
-            "pass step= to keep one step a training step",
-        )
+        if names is not None:
+            self._journal.fault(
+                "implicit-step",
+                f"{names} advanced the step many times in a row, as in a validation loop: "
+                "pass step= to keep one step a training step",
+            )
+        self._devices.drain()
+        self._busy = bool(self._devices)
 
     def _tick(self) -> None:
         """What is due every second, on the gauges' thread."""
         self._journal.check()
         self._devices.drain()
-        self._registrar.scan()
+        if self._registrar is not None:
+            self._registrar.scan()
         self._sealer.tick()
 
     def _fact(self, fact: str, value: dict[str, Any]) -> None:
@@ -261,7 +283,8 @@ class Run:
             self._output.close()
         if self._gauges is not None:
             self._gauges.stop()
-        self._registrar.scan(final=True)
+        if self._registrar is not None:
+            self._registrar.scan(final=True)
         self._devices.drain(0.5)
         self._journal.close()
         self._write_end(ending)
@@ -275,7 +298,6 @@ class Run:
             **ending,
             "ended_ns": time.time_ns(),
             "faults": dict(self._journal.faults),
-            "rows": self._journal.rows,
         }
         try:
             write_json(self.paths.end(self.attempt, self.writer), body)
@@ -292,8 +314,8 @@ class SeriesHandle:
         self._name = schema.names[0]
         self._schema = schema
         self._steps = run._steps
-        self._lock = run._journal.lock
-        self._append = run._journal.append
+        self._lock = run._guard
+        self._append = run._append
         self._log = run.log
 
     def __call__(self, value: Any, step: int | None = None) -> None:

@@ -19,7 +19,8 @@ class Steps:
 
     def __init__(self, first: int = 0) -> None:
         self.current = first
-        self._seen: dict[RowSchema, None] = {}
+        self.seen: dict[RowSchema, None] = {}
+        """What was logged at the current step."""
         self._leader: RowSchema | None = None  # whose repetition began the step before
         self._first: RowSchema | None = None
         self._in_a_row = 0
@@ -30,21 +31,21 @@ class Steps:
         """Note an explicit step."""
         if step != self.current:
             self.current = step
-            self._seen.clear()
-        self._seen[schema] = None
+            self.seen = {}
+        self.seen[schema] = None
         return step
 
     def implicit(self, schema: RowSchema) -> int:
         """Return the step of a call that named none."""
-        seen = self._seen
+        seen = self.seen
         if schema in seen or any(not s.nameset.isdisjoint(schema.nameset) for s in seen):
             self._advance(schema)
-        seen[schema] = None
+        self.seen[schema] = None
         return self.current
 
     def _advance(self, schema: RowSchema) -> None:
         self.current += 1
-        self._seen.clear()
+        self.seen = {}
         if self._first is None:
             self._first = schema
         if schema is self._leader:

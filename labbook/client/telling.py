@@ -16,7 +16,7 @@ def say(line: str) -> None:
     """Print one line to the real stderr; a closed one is no reason to fail."""
     printable = "".join(c if c.isprintable() else "?" for c in line)
     try:
-        print(f"labbook: {printable}", file=sys.__stderr__ or sys.stderr, flush=True)
+        print(f"labbook: {printable}", file=sys.stderr, flush=True)
     except (OSError, ValueError, AttributeError):
         pass
 
