@@ -12,7 +12,7 @@ from labbook.cli.tables import Column
 from labbook.cli.wording import number_text, seconds_text, state_paint, value_text
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["named_column", "usual_columns"]
 

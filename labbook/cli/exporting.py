@@ -19,7 +19,8 @@ from labbook.export import BINARY, FORMATS, format_of, write
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from labbook.book.reading import Book, RunReader
+    from labbook.book.reading import Book
+    from labbook.book.runreader import RunReader
 
 __all__ = ["export"]
 

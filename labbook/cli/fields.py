@@ -17,7 +17,7 @@ from labbook.cli.wording import local_time
 from labbook.errors import MisuseError
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["Field", "Fields", "seconds_taken"]
 
@@ -36,7 +36,13 @@ def seconds_taken(run: RunSummary) -> float | None:
     until = run.ended_ns
     if until is None:
         until = time.time_ns() if run.state == "running" else run.seen_ns
-    return None if until is None else max(0, until - run.created_ns) / 1e9
+    return _seconds_between(run.created_ns, until)
+
+
+def _seconds_between(start_ns: int | None, end_ns: int | None) -> float | None:
+    if start_ns is None or end_ns is None:
+        return None
+    return max(0, end_ns - start_ns) / 1e9
 
 
 _FIXED = [
@@ -53,8 +59,8 @@ _FIXED = [
     Field("commit", lambda run: run.commit),
     Field("branch", lambda run: run.branch),
     Field("dirty", lambda run: None if run.dirty is None else bool(run.dirty)),
-    Field("created", lambda run: local_time(run.created_ns)),
-    Field("age", lambda run: max(0, time.time_ns() - run.created_ns) / 1e9, is_seconds=True),
+    Field("created", lambda run: None if run.created_ns is None else local_time(run.created_ns)),
+    Field("age", lambda run: _seconds_between(run.created_ns, time.time_ns()), is_seconds=True),
     Field("duration", seconds_taken, is_seconds=True),
     Field("checkpoints", lambda run: run.n_checkpoints),
     Field("results", lambda run: run.n_results),

@@ -24,7 +24,7 @@ from labbook.cli.fields import Field, Fields
 from labbook.errors import MisuseError
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["Test", "parse"]
 

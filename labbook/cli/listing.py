@@ -15,7 +15,7 @@ from labbook.cli.tables import render, terminal_width
 from labbook.cli.wording import short_ids, value_text
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["chosen_runs", "ls", "selection_options", "summary_object"]
 

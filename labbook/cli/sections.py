@@ -42,12 +42,28 @@ def sections(run: Object) -> Iterator[str]:
         ("Chosen sets", _chosen(run)),
         ("Checkpoints", _checkpoints(run)),
         ("Faults", _faults(run)),
+        ("Cannot be read", map(clean, run["damage"])),
     ):
         found = list(lines)
         if found:
             yield ""
             yield click.style(title, bold=True) if has_colour() else title
             yield from (_INDENT + line for line in found)
+
+
+def _part(whole: Object, name: str) -> Object:
+    """What a file from elsewhere has under a name, when that is an object as it should be."""
+    part = whole.get(name)
+    return part if isinstance(part, dict) else {}
+
+
+def _items(whole: Object, name: str) -> list[Any]:
+    part = whole.get(name)
+    return part if isinstance(part, list) else []
+
+
+def _when(time_ns: int | None) -> str:
+    return "at an unknown time" if time_ns is None else local_time(time_ns)
 
 
 def _identity(run: Object) -> Iterator[str]:
@@ -57,10 +73,10 @@ def _identity(run: Object) -> Iterator[str]:
     why = f": {clean(run['why'])}" if run["why"] else ""
     pairs = [
         ("state", (state_paint(state)(state) if has_colour() else state) + why),
-        ("started", f"{local_time(run['created_ns'])}, took {seconds_text(run['duration_s'])}"),
+        ("started", f"{_when(run['created_ns'])}, took {seconds_text(run['duration_s'])}"),
         ("on", run["host"]),
         ("attempt", run["attempt"] if run["attempt"] != 1 else None),
-        ("command", " ".join(map(str, conditions.get("command") or []))),
+        ("command", " ".join(map(str, _items(conditions, "command")))),
         ("group", run["group"]),
         ("tags", " ".join(run["tags"])),
         ("parent", run["parent"]),
@@ -79,19 +95,19 @@ def _pairs(pairs: list[tuple[str, Any]], *, indent: str = _INDENT) -> Iterator[s
 
 
 def _arguments(run: Object) -> Iterator[str]:
-    recorded = run["conditions"].get("arguments") or {}
+    recorded = _part(run["conditions"], "arguments")
     if not run["arguments"]:
         yield "none were found"
         return
     yield from _pairs(list(run["arguments"].items()), indent="")
-    if recorded.get("masked"):
-        yield f"(masked: {', '.join(map(clean, recorded['masked']))})"
+    if masked := _items(recorded, "masked"):
+        yield f"(masked: {', '.join(map(clean, masked))})"
     if recorded.get("source"):
         yield f"(from {clean(recorded['source'])})"
 
 
 def _code(run: Object) -> Iterator[str]:
-    git = run["conditions"].get("git")
+    git = _part(run["conditions"], "git")
     if not git:
         yield clean(run["conditions"].get("git_reason") or "no git repository was recorded")
         return
@@ -103,29 +119,29 @@ def _code(run: Object) -> Iterator[str]:
             yield f"{git[direction]} commits {direction} of its upstream"
     if git.get("remote"):
         yield clean(git["remote"])
-    dirty = git.get("dirty")
-    if dirty is None:
+    dirty = [file for file in _items(git, "dirty") if isinstance(file, dict)]
+    if run["git"]["dirty"] is None:
         yield "whether the tree was dirty is not known"
     elif not dirty:
         yield "clean"
-    for file in (dirty or [])[:_MANY]:
+    for file in dirty[:_MANY]:
         yield f"{clean(file.get('status')):<10}  {clean(file.get('path'))}"
-    if len(dirty or []) > _MANY:
-        yield f"… and {len(dirty) - _MANY} more"
+    if len(dirty) > _MANY:
+        yield f"… and {len(dirty) - _MANY} more (--json has all)"
 
 
 def _machine(run: Object) -> Iterator[str]:
     conditions = run["conditions"]
-    machine, python = conditions.get("machine") or {}, conditions.get("python") or {}
+    machine, python = _part(conditions, "machine"), _part(conditions, "python")
     if machine:
         memory = bytes_text(machine.get("memory_bytes"))
         yield clean(f"{machine.get('cpu')}, {machine.get('cores')} cores, {memory}")
-        for gpu in machine.get("gpus") or []:
+        for gpu in _items(machine, "gpus"):
             yield clean(
                 f"GPU {gpu.get('index')}: {gpu.get('name')}, {bytes_text(gpu.get('memory_bytes'))}"
             )
     if python:
-        n_packages = len(conditions.get("packages") or {})
+        n_packages = len(_part(conditions, "packages"))
         yield clean(
             f"{python.get('implementation')} {python.get('version')}, {n_packages} packages"
         )
@@ -175,7 +191,7 @@ def _checkpoints(run: Object) -> Iterator[str]:
         if result["coverage"] != "complete":
             yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
     for reason in run["reasons"]:
-        checkpoint = reason.get("checkpoint") or {}
+        checkpoint = _part(reason, "checkpoint")
         yield clean(
             f"step {value_text(checkpoint.get('step'))}: {reason.get('evaluation')} "
             f"{reason.get('state')}: {reason.get('reason')}"

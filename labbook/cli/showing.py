@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,7 +13,8 @@ from labbook.cli.sections import sections
 from labbook.cli.wording import value_text
 
 if TYPE_CHECKING:
-    from labbook.book.reading import Result, RunReader
+    from labbook.book.results import Result
+    from labbook.book.runreader import RunReader
 
 __all__ = ["show"]
 
@@ -44,21 +44,11 @@ def show(*, book: str | None, run: str, as_json: bool, only_arguments: bool) -> 
 
 
 def _show_arguments(reader: RunReader, as_json: bool) -> None:
-    values = (reader.conditions.get("arguments") or {}).get("values") or {}
+    arguments = reader.summary().arguments
     if as_json:
-        echo_json(values)
-        return
-    for name, value in flattened(values):
+        echo_json(arguments)
+    for name, value in () if as_json else arguments.items():
         click.echo(f"{clean(name)} = {clean(value_text(value))}")
-
-
-def flattened(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield nested values by dotted names."""
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def describe(reader: RunReader) -> dict[str, Any]:
@@ -80,8 +70,9 @@ def describe(reader: RunReader) -> dict[str, Any]:
             }
             for checkpoint in reader.checkpoints()
         ],
-        "evaluated": [_result(result) for result in reader.results()],
+        "evaluated": [_result(result) for result in reader.results(strict=False)],
         "reasons": reader.reasons(),
+        "damage": reader.damage,
     }
 
 

@@ -56,7 +56,8 @@ def _common(left: str, right: str) -> int:
 
 def state_paint(state: str) -> Callable[[str], str]:
     """Return the function that colours text of a run in this state."""
-    return partial(click.style, fg=_COLOURS.get(state))
+    colour = _COLOURS.get(state)
+    return partial(click.style, fg=colour) if colour else str
 
 
 def local_time(time_ns: int) -> str:
