@@ -1,0 +1,63 @@
+"""Events of a run, newest first; faults and the end of the run among them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from labbook.book.text import clean
+from labbook_tui.models import EventRow, EventsModel, Want
+from labbook_tui.read.arrays import floats, milliseconds
+
+if TYPE_CHECKING:
+    from labbook.book.reading import RunReader
+
+__all__ = ["build"]
+
+
+def build(reader: RunReader, want: Want) -> EventsModel:
+    """Rows newest first."""
+    summary = reader.summary()
+    table = reader.events()
+    rows: list[EventRow] = []
+    if table.num_rows:
+        times = milliseconds(table.column("time"))
+        steps = floats(table.column("step"))
+        texts = (table.column(name).to_pylist() for name in ("kind", "text", "fields"))
+        rows = [
+            EventRow(
+                int(at * 1e6),
+                int(step) if step == step else None,
+                clean(kind or ""),
+                clean(text or ""),
+                _fields(fields),
+            )
+            for at, step, kind, text, fields in zip(times, steps, *texts, strict=True)
+        ]
+    rows += _ending(reader)
+    rows.sort(key=lambda row: row.time_ns or 0, reverse=True)
+    faults = [EventRow(None, None, "fault", f"{clean(kind)}: {count} times")
+              for kind, count in summary.faults.items() if count]  # fmt: skip
+    return EventsModel(summary, tuple(faults + rows))
+
+
+def _fields(text: Any) -> dict[str, Any]:
+    try:
+        fields = json.loads(text) if text else {}
+    except ValueError:
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def _ending(reader: RunReader) -> list[EventRow]:
+    """The run's end and, where an exception ended it, the traceback line by line."""
+    end = reader.end
+    if not end:
+        return []
+    at = end.get("ended_ns")
+    found = end.get("exception") or {}
+    words = clean(f"{found.get('type')}: {found.get('message')}") if found else "the run ended"
+    rows = [EventRow(at, None, clean(end.get("state") or "end"), words)]
+    trace = clean(found.get("traceback") or "", lines=True).split("\n") if found else []
+    rows += [EventRow(at, None, "", line.rstrip()) for line in trace if line.strip()]
+    return rows

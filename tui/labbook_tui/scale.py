@@ -1,0 +1,102 @@
+"""Axes: nice limits and ticks, linear and logarithmic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Axis", "linear_axis", "log_axis", "nice_ceiling", "tick_text"]
+
+_NICE = (1.0, 2.0, 5.0, 10.0)
+_CEILINGS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Limits (in log10 units when `log`) and ticks as (position in those units, label)."""
+
+    low: float
+    high: float
+    ticks: tuple[tuple[float, str], ...]
+    log: bool = False
+
+
+def _nice_step(span: float, count: int) -> float:
+    rough = span / max(1, count)
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(power * nice for nice in _NICE if power * nice >= rough * 0.999999)
+
+
+def nice_ceiling(value: float) -> float:
+    """The next round number at or above a positive value.
+
+    A growing axis that ends on it is rescaled now and then, not at every new point.
+    """
+    if value <= 0 or not math.isfinite(value):
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(power * top for top in _CEILINGS if power * top >= value * (1 - 1e-12))
+
+
+def tick_text(value: float, step: float) -> str:
+    """A label with as many decimals as the step between ticks needs, and k, M, G for thousands."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    for limit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if size >= limit:
+            unit = 1e3 if letter == "k" else limit
+            places = max(0, -math.floor(math.log10(step / unit) + 1e-9))
+            return f"{value / unit:.{min(places, 3)}f}{letter}"
+    if size < 1e-3:
+        return f"{value:.0e}".replace("e-0", "e-")
+    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
+
+
+def linear_axis(low: float, high: float, count: int, tight: bool = False) -> Axis:
+    """An axis over [low, high] with about `count` ticks.
+
+    Unless `tight`, the limits go out to a quarter of a tick step, so that small changes move nothing.
+    """
+    if not (math.isfinite(low) and math.isfinite(high)):
+        low, high = 0.0, 1.0
+    if high <= low:
+        spread = abs(low) * 0.1 or 1.0
+        low, high = low - spread, high + spread
+    step = _nice_step(high - low, count)
+    if not tight:
+        part = step / 4
+        low, high = math.floor(low / part + 1e-9) * part, math.ceil(high / part - 1e-9) * part
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    ticks = tuple((n * step, tick_text(n * step, step)) for n in range(first, last + 1))
+    return Axis(low, high, ticks)
+
+
+def log_axis(low: float, high: float, count: int) -> Axis:
+    """A logarithmic axis over positive limits: ticks at 1, and at 2 and 5 where there is room."""
+    if not (low > 0 and high > 0 and math.isfinite(high)):
+        low, high = 0.1, 1.0
+    if high <= low:
+        low, high = low / 2, high * 2
+    bottom, top = math.log10(low), math.log10(high)
+    pad = 0.02 * (top - bottom)
+    bottom, top = bottom - pad, top + pad
+    exponents = range(math.floor(bottom), math.ceil(top) + 1)
+    chosen: list[tuple[float, str]] = []
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 6, 7, 8, 9)):
+        marks = [d * 10.0**e for e in exponents for d in digits]
+        chosen = [(math.log10(m), _log_text(m)) for m in marks if bottom <= math.log10(m) <= top]
+        if len(chosen) >= 2:
+            break
+    if len(chosen) < 2:
+        inner = linear_axis(10.0**bottom, 10.0**top, max(2, count), tight=True)
+        chosen = [(math.log10(value), label) for value, label in inner.ticks if value > 0]
+    while len(chosen) > max(2, count):
+        chosen = chosen[::2]
+    return Axis(bottom, top, tuple(chosen), log=True)
+
+
+def _log_text(value: float) -> str:
+    if 1e-3 <= value < 1e4:
+        return f"{value:g}"
+    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e").replace("e+", "e")

@@ -1,0 +1,5 @@
+"""The screens: runs, one run, help."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

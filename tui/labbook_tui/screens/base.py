@@ -1,0 +1,78 @@
+"""What all screens share: wants told to the reader when shown, and a plain line when too small."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, cast
+
+from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widget import Widget
+
+from labbook_tui.bars import LEAST, Small
+from labbook_tui.models import Want
+from labbook_tui.palette import Ink
+
+if TYPE_CHECKING:
+    from textual import events
+    from textual.app import ComposeResult
+
+    from labbook_tui.feed import Feed
+
+__all__ = ["BaseScreen"]
+
+
+class _Host(Protocol):
+    feed: Feed
+    ink: Ink
+
+
+class BaseScreen(Screen[None]):
+    """A screen that shows models: `wants()` says which, `take` gets them."""
+
+    DEFAULT_CSS = """
+    BaseScreen { layout: vertical; overflow: hidden; }
+    BaseScreen #page { height: 1fr; }
+    BaseScreen.small #page { display: none; }
+    BaseScreen.small Small { display: block; }
+    """
+
+    def compose(self) -> ComposeResult:
+        """The page, and what is shown in its place."""
+        yield Vertical(*self.page(), id="page")
+        yield Small()
+
+    def page(self) -> Iterable[Widget]:
+        """Widgets of the page from the top."""
+        return ()
+
+    def wants(self) -> tuple[Want, ...]:
+        """What this screen shows now."""
+        return ()
+
+    def take(self, want: Want, model: object) -> None:
+        """A model this screen asked for has come."""
+
+    def repaint(self) -> None:
+        """The colours are others: make anew what holds styles."""
+
+    @property
+    def host(self) -> _Host:
+        """The app, with what screens use of it."""
+        return cast(_Host, self.app)
+
+    def ask(self) -> None:
+        """Tell the reader what is visible; nothing is polled for a page that is not."""
+        if self.is_current:
+            self.host.feed.want(() if self.has_class("small") else self.wants())
+
+    def on_screen_resume(self) -> None:
+        """Shown again: read again."""
+        self.ask()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Choose between page and plain line."""
+        is_small = event.size.width < LEAST[0] or event.size.height < LEAST[1]
+        if is_small != self.has_class("small"):
+            self.set_class(is_small, "small")
+            self.ask()

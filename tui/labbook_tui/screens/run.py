@@ -1,0 +1,187 @@
+"""One run: its header with everything that must not be missed, and its views by digits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widget import Widget
+
+from labbook.book.text import clean
+from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.lines import Line, fit, width_of
+from labbook_tui.models import Problem, Want
+from labbook_tui.palette import seg
+from labbook_tui.screens.base import BaseScreen
+from labbook_tui.states import last_step, state_line, warning_line
+from labbook_tui.text import cut, grouped, value_text
+from labbook_tui.views.base import Scrolled, View
+from labbook_tui.views.chosen import ChosenView
+from labbook_tui.views.conditions import ConditionsView
+from labbook_tui.views.curves import CurvesView
+from labbook_tui.views.evaluations import EvaluationsView
+from labbook_tui.views.events import EventsView
+from labbook_tui.views.machine import MachineView
+from labbook_tui.views.output import OutputView
+
+if TYPE_CHECKING:
+    from labbook.book.reading import RunSummary
+
+__all__ = ["VIEWS", "RunScreen"]
+
+VIEWS: tuple[type[View], ...] = (
+    CurvesView, ChosenView, EvaluationsView, MachineView, ConditionsView, OutputView, EventsView,
+)  # fmt: skip
+"""In the order of the digits from 2."""
+
+
+class RunScreen(BaseScreen):
+    """The page of one run."""
+
+    DEFAULT_CSS = "RunScreen Header { height: 3; } RunScreen View { display: none; }"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "leave", "all runs"),
+        Binding("escape,backspace", "back", "back"),
+        Binding("slash", "find", "find or filter"),
+        *(Binding(str(n), f"view({n})", f"view {n}", show=False) for n in range(2, 9)),
+    ]
+
+    def __init__(self, run: RunSummary | None, view: int = 2, run_id: str = "") -> None:
+        super().__init__()
+        self.run = run
+        self.run_id = run.id if run is not None else run_id
+        self.number = view
+        self.views = tuple(kind() for kind in VIEWS)
+        self.problem = ""
+
+    @classmethod
+    def named(cls, run_id: str) -> RunScreen:
+        """The page of a run of which only the id is known yet."""
+        return cls(None, run_id=run_id)
+
+    def page(self) -> Iterable[Widget]:
+        """Header, views, prompt, footer."""
+        yield Header(id="head")
+        yield from self.views
+        yield Prompt(id="prompt")
+        yield Keys(id="keys")
+
+    @property
+    def view(self) -> View:
+        """The view shown."""
+        return self.views[self.number - 2]
+
+    def on_mount(self) -> None:
+        """Show the first view."""
+        self.action_view(self.number)
+        self.set_interval(1.0, self._tick)
+
+    def _tick(self) -> None:
+        if self.is_current and self.run is not None and self.run.state == "running":
+            self._head()
+
+    def wants(self) -> tuple[Want, ...]:
+        """What the view in sight wants."""
+        return (self.view.want(self.run_id),)
+
+    def take(self, want: Want, model: object) -> None:
+        """A model for the view in sight."""
+        summary = getattr(model, "summary", None)
+        if summary is not None:
+            self.run = summary
+        self.problem = model.text if isinstance(model, Problem) else ""
+        self.view.take(model)
+        self._head()
+
+    def repaint(self) -> None:
+        """Other colours."""
+        self._head()
+
+    def _head(self) -> None:
+        self.query_one("#head", Header).show([self._title(), self._second(), self._tabs()])
+
+    def _title(self) -> Line:
+        ink, run, width = self.host.ink, self.run, self.size.width
+        if run is None:
+            words = self.problem or "reading…"
+            return [seg(f" {self.run_id}  ", ink.of("text", "b")), seg(words, ink.of("dim"))]
+        line: Line = [seg(f" {cut(clean(run.name), 32)}  ", ink.of("text", "b")), *state_line(run, ink)]
+        step = last_step(run)
+        if step is not None:
+            line.append(seg(f"  step {grouped(step)}", ink.of("text")))
+        where = f"{clean(run.host or '')}  {clean(run.id)} "
+        if width_of(line) + len(where) + 2 > width:
+            where = f"{clean(run.id)} "
+        if width_of(line) + len(where) + 2 <= width:
+            line = [*fit(line, width - len(where)), seg(where, ink.of("dim"))]
+        return line
+
+    def _second(self) -> Line:
+        """Warnings; without any, the arguments."""
+        ink, run, width = self.host.ink, self.run, self.size.width
+        if run is None:
+            return []
+        warning = warning_line(run, ink)
+        if width_of(warning):
+            if width_of(warning) > width - 2:
+                warning = [*fit(warning, width - 2), seg("…", ink.of("dim"))]
+            return [seg(" "), *warning]
+        words = "  ".join(f"{clean(k)}={clean(value_text(v))}" for k, v in run.arguments.items())
+        return [seg(" " + cut(words, width - 2), ink.of("dim"))]
+
+    def _tabs(self) -> Line:
+        ink = self.host.ink
+        names = [(1, "Runs"), *((i + 2, view.NAME) for i, view in enumerate(self.views))]
+        wide = sum(len(name) + 4 for _, name in names) <= self.size.width
+        line: Line = [seg(" ")]
+        for number, name in names:
+            is_here = number == self.number
+            label = name if wide or is_here else name[:5]
+            style = ink.of("accent", "bu") if is_here else ink.of("dim")
+            line += [seg(f"{number} ", ink.of("accent" if is_here else "faint")), seg(label, style), seg("  ")]
+        return line
+
+    def action_view(self, number: int) -> None:
+        """Show a view; what it showed before is still there."""
+        self.number = number
+        for view in self.views:
+            view.display = view is self.view
+        self.view.focus()
+        finds = [("/", "find")] if isinstance(self.view, Scrolled) and ("/", "find") not in self.view.KEYS else []
+        self.query_one("#keys", Keys).show(
+            [*self.view.KEYS, *finds, ("1-8", "view"), ("esc", "back"), ("?", "help")]
+        )
+        self._head()
+        self.ask()
+
+    def action_leave(self) -> None:
+        """To the runs."""
+        self.app.pop_screen()
+
+    def action_back(self) -> None:
+        """Out of a search or a large chart first, then to the runs."""
+        prompt = self.query_one("#prompt", Prompt)
+        if prompt.value:
+            prompt.value = ""
+            self.view.search("")
+        elif not (isinstance(self.view, CurvesView) and self.view.close_large()):
+            self.action_leave()
+
+    def action_find(self) -> None:
+        """Type what to find in this view."""
+        if isinstance(self.view, CurvesView | Scrolled):
+            self.query_one("#prompt", Prompt).open()
+
+    def on_prompt_changed(self) -> None:
+        """Find while it is typed."""
+        prompt = self.query_one("#prompt", Prompt)
+        said = self.view.search(prompt.value)
+        prompt.tell(said, is_wrong=said.startswith("0 "))
+
+    def on_prompt_closed(self, message: Prompt.Closed) -> None:
+        """Escape forgets the search."""
+        if not message.kept:
+            self.query_one("#prompt", Prompt).value = ""
+            self.view.search("")
+        self.view.focus()

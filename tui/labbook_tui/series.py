@@ -1,0 +1,72 @@
+"""What a series' name says: is it a loss, is it validation, is less better, which belong together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+__all__ = ["group", "is_loss", "lower_is_better", "ordered", "split"]
+
+_LOWER = re.compile(r"loss|error|err$|nll|perplexity|ppl|bpb|bpc|rmse|mse|mae|^wer$|^cer$|fid|regret")
+_HIGHER = re.compile(r"acc|f1|auc|auroc|precision|recall|bleu|rouge|iou|dice|map|score|reward|r2|top\d|correct")
+_VALIDATION = re.compile(r"^(val|valid|validation|test|eval|dev|heldout)$")
+_TRAIN = re.compile(r"^(train|training)$")
+_SETTING = re.compile(r"^(lr|learning_rate|epoch|step|time|seconds|samples|tokens|momentum|beta\d?|wd)$")
+
+
+def split(name: str) -> tuple[str, str]:
+    """The part a series was measured on and its metric: `val/loss` is `("val", "loss")`."""
+    words = re.split(r"[/.:]", name)
+    if len(words) == 1:
+        head, _, tail = name.partition("_")
+        if tail and (_VALIDATION.match(head.lower()) or _TRAIN.match(head.lower())):
+            return head, tail
+        return "", name
+    return "/".join(words[:-1]), words[-1]
+
+
+def is_validation(name: str) -> bool:
+    """Whether it was measured on held-out data, by its name."""
+    return any(_VALIDATION.match(word.lower()) for word in re.split(r"[/.:_]", name))
+
+
+def is_loss(name: str) -> bool:
+    """Whether it is what the training makes small, by its name."""
+    return bool(re.search(r"loss|nll", split(name)[1].lower()))
+
+
+def lower_is_better(name: str) -> bool | None:
+    """Whether smaller values are better, by the name; None when it does not say."""
+    metric = split(name)[1].lower()
+    if _LOWER.search(metric):
+        return True
+    if _HIGHER.search(metric):
+        return False
+    return None
+
+
+def _rank(name: str) -> tuple[int, int, int]:
+    metric = split(name)[1].lower()
+    kind = 0 if is_loss(name) else 1 if lower_is_better(name) is not None else 2
+    if _SETTING.match(metric):
+        kind = 4
+    elif re.search(r"time|seconds|per_second|throughput|grad|norm", metric):
+        kind = 3
+    return kind, 0 if is_validation(name) else 1, len(re.split(r"[/.:]", name))
+
+
+def ordered(names: Iterable[str]) -> list[str]:
+    """Names with the telling ones first: losses, then metrics, the rest, timings, settings."""
+    return sorted(names, key=lambda name: (*_rank(name), name))
+
+
+def group(names: Iterable[str]) -> list[tuple[str, list[str]]]:
+    """Charts: (title, series). The same metric of train and val shares one; order as `ordered`."""
+    charts: dict[tuple[str, bool], list[str]] = {}
+    for name in ordered(names):
+        part, metric = split(name)
+        last = part.rsplit("/", 1)[-1].lower()
+        paired = not part or bool(_TRAIN.match(last)) or bool(_VALIDATION.match(last))
+        key = (metric, True) if paired else (name, False)
+        charts.setdefault(key, []).append(name)
+    return [(key[0], sorted(found, key=is_validation)) for key, found in charts.items()]

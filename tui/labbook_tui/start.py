@@ -1,0 +1,37 @@
+"""Where the program begins: find the book first, so that a missing one is said on a plain line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from labbook.paths import open_book
+from labbook_tui.app import LabbookApp
+
+if TYPE_CHECKING:
+    from labbook_tui.read.library import Library
+
+__all__ = ["start"]
+
+
+def start(book: str | None, run: str | None = None, *, plain_driver: bool = False) -> None:
+    """Open the book and show it until the user leaves.
+
+    Raises `BookNotFound`, and `RunNotFound` or `AmbiguousRun` for `run`, before the screen changes.
+    """
+    paths = open_book(book)
+    run_id = _run_id(book, run) if run is not None else None
+
+    def library() -> Library:
+        from labbook.book.reading import Book
+        from labbook_tui.read.library import Library
+
+        return Library(Book(paths))
+
+    options = {"driver_class": None} if plain_driver else {}
+    LabbookApp(paths.root, library, run=run_id, **options).run()  # type: ignore[arg-type]
+
+
+def _run_id(book: str | None, which: str) -> str:
+    import labbook
+
+    return labbook.open(book).run(which).id

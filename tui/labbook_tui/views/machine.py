@@ -1,0 +1,104 @@
+"""Gauges: what each is now, and how it went over the run."""
+
+from __future__ import annotations
+
+import re
+from typing import ClassVar
+
+import numpy as np
+
+from labbook_tui.gauges import bar, sparkline
+from labbook_tui.lines import Line
+from labbook_tui.models import Gauge, GaugesModel
+from labbook_tui.palette import Ink, seg
+from labbook_tui.text import bytes_text, duration, number, pad
+from labbook_tui.views.base import Scrolled
+
+__all__ = ["MachineView", "gauge_line", "reading"]
+
+WINDOWS = (0, 600, 60)
+"""Seconds shown: the whole run, ten minutes, one minute."""
+
+_PERCENT = re.compile(r"percent|util|load_pct|%|_pct$")
+_BYTES = re.compile(r"bytes")
+
+
+class MachineView(Scrolled):
+    """One line a gauge: name, value, bar where it has a whole, sparkline, lowest and highest."""
+
+    KIND = "machine"
+    NAME = "Machine"
+    KEYS: ClassVar[list[tuple[str, str]]] = [("j k", "scroll"), ("w", "run/10m/1m"), ("/", "find")]
+    BINDINGS: ClassVar = [("w", "window", "how much time is shown")]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: GaugesModel | None = None
+        self.window = 0
+
+    def accept(self, model: object) -> None:
+        """Keep the model."""
+        if isinstance(model, GaugesModel):
+            self.model = model
+
+    def action_window(self) -> None:
+        """The whole run, its last ten minutes, its last minute."""
+        self.window = WINDOWS[(WINDOWS.index(self.window) + 1) % len(WINDOWS)]
+        self.redraw()
+
+    def rows(self, width: int) -> list[Line]:
+        """Heading and gauges, a blank line between devices."""
+        model = self.model
+        if model is None:
+            return self.waiting()
+        if not model.gauges:
+            return self.note("no gauges were recorded: labbook.start(gauges=1.0) samples once a second")
+        last = max((float(g.seconds[-1]) for g in model.gauges if len(g.seconds)), default=0.0)
+        span = f"last {duration(self.window)}" if self.window else f"whole run, {duration(last)}"
+        names = min(30, width // 4, max(len(gauge.name) for gauge in model.gauges))
+        head = f" {'gauge'.ljust(names)}  {'now':>10}  {'':10}  {span}"
+        lines: list[Line] = [[seg(head, self.ink.of("dim"))]]
+        group = ""
+        for gauge in model.gauges:
+            device = re.split(r"[/._]", gauge.name)[0]
+            if group and device != group:
+                lines.append([])
+            group = device
+            lines.append(gauge_line(gauge, names, width, last - self.window if self.window else 0.0, self.ink))
+        return lines
+
+
+def reading(name: str, value: float) -> str:
+    """A gauge's value with the unit its name tells."""
+    if value != value:
+        return "–"
+    if _PERCENT.search(name):
+        return f"{value:.0f} %"
+    if _BYTES.search(name):
+        return bytes_text(value) + ("/s" if "per_s" in name or "_s" == name[-2:] else "")
+    for ending, unit in (("watts", "W"), ("_w", "W"), ("celsius", "°C"), ("_c", "°C"), ("mhz", "MHz")):
+        if name.endswith(ending):
+            return f"{value:.0f} {unit}"
+    return number(value, 3)
+
+
+def gauge_line(gauge: Gauge, names: int, width: int, since: float, ink: Ink) -> Line:
+    """One gauge."""
+    shown = gauge.values[gauge.seconds >= since] if since else gauge.values
+    known = shown[np.isfinite(shown)]
+    now = float(gauge.values[-1]) if len(gauge.values) else float("nan")
+    percent = bool(_PERCENT.search(gauge.name))
+    line: Line = [
+        seg(f" {pad(gauge.name, names)}  ", ink.of("text")),
+        seg(f"{reading(gauge.name, now):>10}  ", ink.of("text", "b")),
+        seg(bar(now / 100, 10, ink.glyphs) if percent else " " * 10, ink.of("live")),
+    ]
+    ends = ""
+    if len(known):
+        low, high = (reading(gauge.name, float(v)) for v in (known.min(), known.max()))
+        ends = f"  {low} – {high}" if low != high else "  steady"
+    room = width - names - 27 - 22
+    limits = (0.0, 100.0) if percent else (None, None)
+    line += [seg("  "), seg(sparkline(shown, max(4, room), ink.glyphs, *limits), ink.of("accent")),
+             seg(ends, ink.of("dim"))]  # fmt: skip
+    return line
