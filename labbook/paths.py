@@ -140,6 +140,10 @@ class RunPaths:
         """The manifest that commits the sealing of a span."""
         return self.seals / f"{span}.json"
 
+    def sealer_lock(self, writer: str) -> Path:
+        """Held by whoever seals this writer's segments; not the writer's own lock."""
+        return self.seals / f"{component(writer, 'writer')}.lock"
+
     def part(self, table: str, span: Span) -> Path:
         """A sealed Parquet file of one of `TABLES`."""
         return self.root / table / f"{span}.parquet"

@@ -47,7 +47,7 @@ class Checkpoint:
 
 def find(paths: RunPaths, facts: Facts, ended_ns: int | None) -> tuple[list[Checkpoint], list[str]]:
     """Return the checkpoints by step, and what could not be read, one line each."""
-    found: dict[Path, Checkpoint] = {}
+    found: dict[str, Checkpoint] = {}
     damage: list[str] = []
     for entry in entries(paths.checkpoints):
         if entry.name.endswith(".json") and not entry.name.startswith("."):
@@ -58,9 +58,9 @@ def find(paths: RunPaths, facts: Facts, ended_ns: int | None) -> tuple[list[Chec
             except DamagedFile as error:
                 damage.append(str(error))
                 continue
-            found[checkpoint.path] = checkpoint
+            found[_real(checkpoint.path)] = checkpoint
     for checkpoint in _watched(paths, facts, ended_ns):
-        found.setdefault(checkpoint.path, checkpoint)
+        found.setdefault(_real(checkpoint.path), checkpoint)
     return sorted(found.values(), key=lambda checkpoint: checkpoint.order), damage
 
 
@@ -94,6 +94,11 @@ def _registered(paths: RunPaths, sidecar: Path) -> Checkpoint:
         as_int(value.get("time_ns")),
         external,
     )
+
+
+def _real(path: Path) -> str:
+    """One name for one file, whatever links lead to it."""
+    return os.path.realpath(path)
 
 
 def _is_inside(root: Path, path: Path) -> bool:

@@ -143,6 +143,10 @@ class Block:
         self.n, self._ends = kept, ends
         return np.where(keep, np.cumsum(keep) - 1, -1)
 
+    def segment_of(self, row: int) -> int:
+        """The segment a row came from."""
+        return next(number for number, end in self._ends if row < end)
+
     @property
     def seq(self) -> npt.NDArray[np.uint64]:
         """(rows,)"""

@@ -83,6 +83,8 @@ class Process:
     end: dict[str, Any] | None = None
     terminated: bool = False
     """The C-level evidence of SIGTERM is there."""
+    exit_status: int | None = None
+    """What the process passed to `exit`, written at C level; None while it is not known."""
 
     @property
     def rank(self) -> int:
@@ -172,6 +174,9 @@ class Facts:
         if (term := files.get(f"{writer}.term")) is not None:
             process.terminated = term.stat(follow_symlinks=False).st_size > 0
             self._keys[term.path] = (0, int(process.terminated), 0)
+        if (status := files.get(f"{writer}.exit")) is not None:
+            process.exit_status = _first_byte(status)
+            self._keys[status.path] = (0, -1 if process.exit_status is None else 1, 0)
         return process
 
     def _read_meta(self) -> None:
@@ -192,6 +197,13 @@ class Facts:
             except DamagedFile as error:
                 self._objects[path], self.damage[path] = {}, str(error)
         return self._objects[path]
+
+
+def _first_byte(entry: os.DirEntry[str]) -> int | None:
+    if not entry.is_file(follow_symlinks=False) or not entry.stat(follow_symlinks=False).st_size:
+        return None
+    with open(entry.path, "rb") as file:
+        return next(iter(file.read(1)), None)
 
 
 def _key(info: os.stat_result) -> Key:

@@ -85,19 +85,20 @@ MAX_GROUP: Final = 1 << 17
 _DICTIONARIES = frozenset({"name", "writer", "kind"})
 
 
-def group_slices(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """Cut rows sorted by name into row groups, as (first row, rows); `lengths` is rows a name.
+def group_slices(
+    lengths: list[int], least: int = MIN_GROUP, most: int = MAX_GROUP
+) -> Iterator[tuple[int, int]]:
+    """Cut rows sorted by a key into row groups, as (first row, rows); `lengths` is rows a key.
 
-    A group is closed at a name's boundary once it holds `MIN_GROUP` rows; a longer series is cut at
-    `MAX_GROUP`.
+    A group is closed at a key's boundary once it holds `least` rows; longer runs are cut at `most`.
     """
     start = end = 0
     for length in lengths:
         end += length
-        while end - start > MAX_GROUP:
-            yield start, MAX_GROUP
-            start += MAX_GROUP
-        if end - start >= MIN_GROUP:
+        while end - start > most:
+            yield start, most
+            start += most
+        if end - start >= least:
             yield start, end - start
             start = end
     if end > start:

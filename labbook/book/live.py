@@ -97,9 +97,14 @@ class WriterJournal:
                 found[name] = found[name].merge(stat) if name in found else stat
         return found
 
-    def first_pending(self) -> int | None:
-        """The least seq whose row still waits for a value."""
-        return min(self._pending, default=None)
+    @property
+    def is_waiting(self) -> bool:
+        """Whether values that were logged have not arrived."""
+        return bool(self._pending)
+
+    def first_pending_segment(self) -> int | None:
+        """The oldest segment with a row that still waits for a value."""
+        return min((block.segment_of(row) for block, row in self._pending.values()), default=None)
 
     def drop(self, segments: set[int]) -> None:
         """Forget these segments: a seal covers them."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from labbook.book.decode import Block, is_null
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from labbook.book.seals import Part
 
-__all__ = ["PartCache", "Points", "open_parquet", "read_parquet"]
+__all__ = ["PartCache", "Points", "names_in", "open_parquet", "read_name", "read_parquet"]
 
 CACHE_BYTES: Final = 256 << 20
 
@@ -45,6 +46,11 @@ class Points:
     def take(self, which: npt.NDArray[Any]) -> Points:
         """Rows by mask or by position."""
         return Points(self.step[which], self.time_ms[which], self.value[which], self.valid[which])
+
+    def cut(self, start: int, stop: int) -> Points:
+        """Rows from `start` up to `stop`."""
+        part = slice(start, stop)
+        return Points(self.step[part], self.time_ms[part], self.value[part], self.valid[part])
 
     def in_order(self) -> Points:
         """Sort by step, none last, keeping the order of logging within a step."""
@@ -168,26 +174,28 @@ class PartCache:
                 raise DamagedFile(
                     f"{part.path} has {footer.num_rows} rows, and its seal names {part.rows}"
                 )
-            try:
-                groups = list(_groups_with(footer, name))
-                if not groups:
-                    return Points.concat([])
-                table = file.read_row_groups(groups, columns=["name", "step", "time", "value"])
-            except (pa.ArrowException, OSError, ValueError) as error:
-                raise DamagedFile(f"{part.path} cannot be read as Parquet: {error}") from error
-        start, stop = _range_of(table.column("name"), name)
-        return Points.of_table(table.slice(start, stop - start).combine_chunks())
+            return Points.concat(list(read_name(file, part.path, name)))
 
 
-def _groups_with(footer: Any, name: str) -> Iterator[int]:
-    """Row groups whose statistics do not exclude the name."""
+def read_name(file: pq.ParquetFile, path: Path, name: str) -> Iterator[Points]:
+    """The rows of one name, a row group at a time; raises `DamagedFile` naming `path`."""
+    footer = file.metadata
     for number in range(footer.num_row_groups):
         names = footer.row_group(number).column(0).statistics
         if names is None or not names.has_min_max or names.min <= name <= names.max:
-            yield number
+            try:
+                table = file.read_row_group(number, columns=["name", "step", "time", "value"])
+            except (pa.ArrowException, OSError, ValueError) as error:
+                raise DamagedFile(f"{path} cannot be read as Parquet: {error}") from error
+            at = np.flatnonzero(pc.equal(table.column("name"), name).to_numpy())
+            if len(at):  # sorted by name: its rows are side by side
+                yield Points.of_table(table.slice(at[0], at[-1] + 1 - at[0]).combine_chunks())
 
 
-def _range_of(names: pa.ChunkedArray, name: str) -> tuple[int, int]:
-    """First row and end of a name in a sorted column."""
-    equal = np.flatnonzero(pa.compute.equal(names, name).to_numpy())
-    return (int(equal[0]), int(equal[-1]) + 1) if len(equal) else (0, 0)
+def names_in(file: pq.ParquetFile) -> set[str]:
+    """All names in a part."""
+    found: set[str] = set()
+    for number in range(file.metadata.num_row_groups):
+        names = file.read_row_group(number, columns=["name"]).column("name")
+        found.update(pc.unique(names).to_pylist())
+    return found

@@ -68,11 +68,13 @@ def derive(paths: RunPaths, process: Process | None) -> State:
     if process is None:
         return State("unknown", "it has no conditions: it was never started completely")
     if process.end is not None:
-        return _ended(process.end)
+        return _ended(process.end, process.exit_status)
     seen_ns = heartbeat_ns(paths) or process.started_ns or None
     conditions = process.conditions
     is_own = is_own_namespace(conditions)
     alive = is_alive(as_int(conditions.get("pid")), process.started_ns) if is_own else None
+    if process.exit_status is not None:
+        return _exited(process.exit_status, seen_ns)
     if process.terminated and not alive:  # alive: it caught SIGTERM and goes on
         return State("terminated", "SIGTERM, and no end was recorded", seen_ns=seen_ns)
     if not is_own:
@@ -105,19 +107,29 @@ def unreadable(error: Exception) -> State:
     return State("unknown", str(error))
 
 
-def _ended(end: dict[str, Any]) -> State:
+def _ended(end: dict[str, Any], status: int | None) -> State:
     name = as_text(end.get("state"))
     ended_ns = as_int(end.get("ended_ns"))
     code = as_int(end.get("exit_code"))
+    if code is None:
+        code = status
     exception = end.get("exception")
     exception = exception if isinstance(exception, dict) else None
     if name not in {"finished", "failed", "interrupted", "terminated"}:
         return State("unknown", f"its end says {name!r}", ended_ns, code, exception, ended_ns)
+    if name == "finished" and code:  # Python itself is not told of a plain SystemExit
+        name = "failed"
     if exception is not None:
         why = f"{exception.get('type')}: {exception.get('message')}"
     else:
-        why = "its end was recorded" if not code else f"exit code {code}"
+        why = f"exit code {code}" if code else "its end was recorded"
     return State(name, why, ended_ns, code, exception, ended_ns)
+
+
+def _exited(status: int, seen_ns: int | None) -> State:
+    """It left an exit status, and could not write its end."""
+    name = "failed" if status else "finished"
+    return State(name, f"exit code {status}; no end was recorded", seen_ns, status, None, seen_ns)
 
 
 def _elsewhere(conditions: dict[str, Any], seen_ns: int | None) -> str:

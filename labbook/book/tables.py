@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from labbook.book.facts import Facts, as_int
 from labbook.book.layout import TIME
@@ -286,7 +287,7 @@ class Tables:
     def _not_superseded(self, tables: list[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
         first: dict[int, int] = {}
         for writer, table in tables:
-            low = pa.compute.min(table.column("step")).as_py()
+            low = pc.min(table.column("step")).as_py()
             if low is not None:
                 attempt = self._attempt(writer)
                 first[attempt] = min(low, first.get(attempt, low))
@@ -295,7 +296,7 @@ class Tables:
             limit = limits.get(self._attempt(writer), _NEVER)
             step = table.column("step").fill_null(NO_STEP)
             is_valid = limit == _NEVER
-            yield writer, table if is_valid else table.filter(pa.compute.less(step, limit))
+            yield writer, table if is_valid else table.filter(pc.less(step, limit))
 
 
 def event_row(event: Any) -> dict[str, Any]:
