@@ -22,11 +22,16 @@ from typing import Any, Final
 from labbook.journal import format as f
 from labbook.paths import RunPaths
 
+write, crc32, time_ns, pack_crc = os.write, zlib.crc32, time.time_ns, f.CRC.pack
+
 __all__ = ["JournalWriter", "RowSchema"]
 
 SEGMENT_BYTES: Final = 8 << 20
 RETRY_NS: Final = 250_000_000
 """While no segment can be opened, calls in between are counted and cost nothing more."""
+
+CLOCK_S: Final = 1.0
+"""A clock that goes back by less in a second is being slewed, not set."""
 
 _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 
@@ -64,8 +69,6 @@ class JournalWriter:
         self.paths = paths
         self.writer = writer
         self.faults: Counter[str] = Counter()
-        self.rows = 0
-        """Rows written, of all tables."""
         self.number = 0
         """The open segment's number; 0 before the first."""
         self.opened_ns = 0
@@ -76,11 +79,12 @@ class JournalWriter:
         self._warn = warn
         self._limit = segment_bytes
         self._fd: int | None = None
+        self._defines = -1  # the open segment's number; -1 while none is open
         self._size = 0
         self._seq = itertools.count(1)
         self._next_id = 1
         self._schemas: dict[tuple[str, tuple[str, ...]], RowSchema] = {}
-        self._last_ns = 0
+        self._clock_ns = time_ns() - time.monotonic_ns()
         self._retry_ns = 0
         self._open()
         _writers.add(self)
@@ -95,36 +99,27 @@ class JournalWriter:
         schema = self._schemas.get((table, names))
         if schema is None:
             schema = self._schemas[table, names] = RowSchema(table, names)
-        self.append(schema, f.NO_STEP if step is None else step, cells)
+        with self.lock:
+            self.append(schema, f.NO_STEP if step is None else step, cells)
 
     def append(self, schema: RowSchema, step: int, values: Sequence[float]) -> int:
-        """Write one row of doubles and return its seq. The hot path."""
-        with self.lock:
-            seq = next(self._seq)
-            fd = self._fd
-            if fd is None or schema.segment != self.number:
-                if not self._ready(schema):
-                    return seq
-                fd = self._fd
-            now = time.time_ns()
-            if now < self._last_ns:
-                self._clock_set_back(now)
-            self._last_ns = now
-            record = schema.pack(schema.length, f.ROW, 0, schema.id, seq, step, now, *values)
-            record += f.CRC.pack(zlib.crc32(record))
-            try:
-                written = os.write(fd, record)  # type: ignore[arg-type]  # open after _ready
-            except OSError as error:
-                self._failed(error)
-                return seq
-            if written != schema.length:
-                self._short()
-                return seq
-            self.rows += 1
-            self._size += written
-            if self._size >= self._limit:
-                self._open()
+        """Write one row of doubles and return its seq. The hot path: the caller holds `lock`."""
+        seq = next(self._seq)
+        if schema.segment != self._defines and not self._ready(schema):
             return seq
+        record = schema.pack(schema.length, f.ROW, 0, schema.id, seq, step, time_ns(), *values)
+        try:
+            written = write(self._fd, record + pack_crc(crc32(record)))  # type: ignore[arg-type]
+        except OSError as error:
+            self._failed(error)
+            return seq
+        if written != schema.length:
+            self._short()
+            return seq
+        self._size += written
+        if self._size >= self._limit:
+            self._open()
+        return seq
 
     def event(self, kind: str, text: str, step: int | None = None, **fields: Any) -> None:
         """Write an event."""
@@ -166,6 +161,7 @@ class JournalWriter:
         with self.lock:
             if self.detached or self.closed:
                 return
+            self._check_clock()
             if self._fd is None:
                 self._reopen()
                 return
@@ -287,12 +283,12 @@ class JournalWriter:
             self._retry_ns = time.monotonic_ns() + RETRY_NS
             self.fault("no-segment", self._advice(error))
             return
-        self._fd, self._size, self.number = fd, len(header), number
+        self._fd, self._size, self.number, self._defines = fd, len(header), number, number
         self._next_id = 1
         self.opened_ns = time.monotonic_ns()
 
     def _close_fd(self) -> None:
-        fd, self._fd = self._fd, None
+        fd, self._fd, self._defines = self._fd, None, -1
         if fd is not None:
             try:
                 os.close(fd)
@@ -318,11 +314,14 @@ class JournalWriter:
         self.faults["dropped"] += 1
         self.fault(kind, line)
 
-    def _clock_set_back(self, now: int) -> None:
-        back = (self._last_ns - now) / 1e9
-        self.fault(
-            "clock-set-back", f"the clock was set back by {back:.3f} s; times are kept as read"
-        )
+    def _check_clock(self) -> None:
+        """Notice a clock that was set back against the monotonic one."""
+        clock_ns = time_ns() - time.monotonic_ns()
+        back = (self._clock_ns - clock_ns) / 1e9
+        self._clock_ns = clock_ns
+        if back > CLOCK_S:
+            line = f"the clock was set back by {back:.1f} s; times are kept as read"
+            self.fault("clock-set-back", line)
 
     def _advice(self, error: OSError) -> str:
         return (

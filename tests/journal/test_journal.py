@@ -64,7 +64,8 @@ def test_every_kind_of_record_reads_back_in_the_order_of_the_calls(tmp_path):
     paths = new_run(tmp_path / "run")
     writer = JournalWriter(paths, "r0-abc")
     schema = RowSchema("series", ("loss", "späß/☃"))
-    seq = writer.append(schema, 7, (0.5, f.PENDING))
+    with writer.lock:
+        seq = writer.append(schema, 7, (0.5, f.PENDING))
     writer.event("alert", "loss is nan", step=7, level="bad")
     writer.array({"table": "chosen", "columns": []}, [b"ab", memoryview(b"cd")], 8)
     writer.late(seq, [(1, 2.5)])
