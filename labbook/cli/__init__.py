@@ -23,6 +23,7 @@ VERBS = {
     },
     "Evaluate": {
         "watch": ("labbook.cli.watching:watch", "Evaluate checkpoints as they appear."),
+        "evaluate": ("labbook.cli.watching:evaluate", "Evaluate some checkpoints now."),
     },
     "Take away": {
         "export": ("labbook.cli.exporting:export", "Write tables as Parquet, CSV and more."),

@@ -60,18 +60,23 @@ def export(
     """Write tables as Parquet, Arrow, CSV, JSON lines, Markdown or LaTeX.
 
     \b
-      labbook export RUN -o loss.parquet             every series: step, time, name, value
-      labbook export RUN --table rows -o rows.csv    one row an example and checkpoint
+      labbook export RUN -o loss.parquet
+      labbook export RUN --table rows -o rows.csv
       labbook export --runs --where 'lr>1e-3' --format markdown
       labbook export RUN --format jsonl | jq .value
 
     \b
-    series    step, time, name, value      examples  the chosen set's inputs
-    gauges    CPU, memory, disk, GPU       chosen    outputs and losses over steps
-    events    what happened when           results   one row an evaluated checkpoint
-                                           rows      one row an example of each
-    With several runs, a column `run` comes first. --where, --sort and --limit
-    go with --runs, and are explained by `labbook ls --help`.
+    The tables of a run:
+      series    step, time, name, value
+      gauges    CPU, memory, disk, GPU: time, step, name, value
+      events    what happened when
+      examples  the inputs and targets of a chosen set
+      chosen    its outputs and losses over the steps
+      results   one row for each evaluated checkpoint, with its metrics
+      rows      one row for each example of each of those
+
+    With several runs, a column `run` comes first. --where, --sort and --limit go
+    with --runs, and are explained by `labbook ls --help`.
     """
     if all_runs == bool(runs):
         raise MisuseError("export wants either runs (`labbook export RUN`) or --runs")

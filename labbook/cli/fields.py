@@ -119,7 +119,8 @@ class Fields:
 
     def _names(self) -> list[str]:
         parts = [key.rpartition(".")[2] for key in self.arguments]
-        return [*self._known, *self.arguments, *parts, *self.series, *self.metrics]
+        names = [*self._known, *self.arguments, *parts, *self.series, *self.metrics]
+        return list(dict.fromkeys(names))
 
 
 def _argument_field(key: str) -> Field:

@@ -26,7 +26,7 @@ __all__ = ["sections"]
 
 _INDENT = "  "
 _MANY = 20
-"""Dirty files shown; --json has them all."""
+"""Dirty files, and lines of a traceback, that are shown; --json has them all."""
 
 Object = dict[str, Any]
 
@@ -35,6 +35,7 @@ def sections(run: Object) -> Iterator[str]:
     """Yield the lines of all sections."""
     yield from _identity(run)
     for title, lines in (
+        ("Ended by", _exception(run)),
         ("Arguments", _arguments(run)),
         ("Code", _code(run)),
         ("Machine", _machine(run)),
@@ -92,6 +93,12 @@ def _pairs(pairs: list[tuple[str, Any]], *, indent: str = _INDENT) -> Iterator[s
         # the state is painted here and clean already; everything else may hold anything
         text = value if name == "state" else clean(value_text(value))
         yield f"{indent}{clean(name):<{room}}  {text}"
+
+
+def _exception(run: Object) -> Iterator[str]:
+    exception = _part(run["end"] or {}, "exception")
+    text = clean(exception.get("traceback") or "", lines=True).rstrip()
+    yield from text.splitlines()[-_MANY:]
 
 
 def _arguments(run: Object) -> Iterator[str]:
