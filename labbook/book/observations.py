@@ -137,17 +137,17 @@ def unified(tables: list[pa.Table]) -> pa.Table:
 
 
 def _with_equal_lists(tables: list[pa.Table]) -> list[pa.Table]:
-    types: dict[str, set[Any]] = {}
+    types: dict[str, list[Any]] = {}
     for table in tables:
         for field in table.schema:
-            types.setdefault(field.name, set()).add(field.type)
+            found = types.setdefault(field.name, [])
+            if field.type not in found:  # by ==: the hash of equal list types differs
+                found.append(field.type)
     for name, found in types.items():
-        nested = [kind for kind in found if pa.types.is_nested(kind)]
-        if len(found) > 1 and nested:
-            inner = pa.list_(nested[0].value_type if len(nested) == 1 else pa.float64())
-            if len({kind.value_type for kind in nested}) == 1:
-                inner = pa.list_(nested[0].value_type)
-            tables = [_as_lists(table, name, inner) for table in tables]
+        inner = [kind.value_type for kind in found if pa.types.is_nested(kind)]
+        if len(found) > 1 and inner:
+            same = inner[0] if all(kind == inner[0] for kind in inner) else pa.float64()
+            tables = [_as_lists(table, name, pa.list_(same)) for table in tables]
     return tables
 
 

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import difflib
 import os
+import time
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from labbook.book import catalogue
+from labbook.book.catalogue import Entry, Key
 from labbook.book.runreader import RunReader
-from labbook.book.runtable import run_table
+from labbook.book.runtable import merge_run_tables, run_table
+from labbook.book.states import whereabouts_of
 from labbook.book.summary import RunSummary, unreadable_run
 from labbook.errors import AmbiguousRun, DamagedFile, RunNotFound, StoreError
 from labbook.paths import BookPaths
@@ -27,11 +32,14 @@ def open_book(book: str | os.PathLike[str] | None = None) -> Book:
 
 
 class Book:
-    """A book, read only. Cheap to keep: what it has read of live runs it does not read again."""
+    """A book, read only but for its catalogue. Cheap to keep: nothing is read twice in vain."""
 
     def __init__(self, paths: BookPaths) -> None:
         self.paths = paths
         self._readers: dict[str, RunReader] = {}
+        self._known: dict[str, Entry] | None = None
+        self._table = pa.table({})
+        self._stale: set[str] = set()  # runs whose row in the table is out of date
 
     @property
     def root(self) -> Path:
@@ -78,25 +86,73 @@ class Book:
             raise AmbiguousRun(f"{which!r} could be {len(found)} runs: {some}. Give more of the id")
         raise RunNotFound(f"no run {which!r} in {self.root}{_close(which, names)}")
 
+    # ------------------------------------------------------------------ the run table
+
     def summaries(self) -> list[RunSummary]:
-        """All runs at a glance, newest first. A run that cannot be read is `unknown`, and why."""
-        return [self._summary(run_id) for run_id in self.ids()]
+        """All runs at a glance, newest first. A run that cannot be read is `unknown`, and why.
+
+        Costs two `stat` calls a run that is settled, and what is new of one that lives.
+        """
+        ids = self.ids()
+        keys = catalogue.run_keys(self.paths, ids)
+        if self._known is None:
+            self._known, self._table = catalogue.load(self.paths)
+        known = self._known
+        found: dict[str, Entry] = {}
+        is_news = False
+        for run_id in ids:
+            entry = known.get(run_id)
+            if entry is None or not entry.is_fresh(keys.get(run_id), self.paths.run(run_id)):
+                entry = self._read(run_id, keys.get(run_id, (0, 0)))
+                self._stale.add(run_id)
+                is_news = is_news or entry.is_lasting
+            found[run_id] = entry
+        is_news = is_news or bool(known.keys() - found.keys())
+        self._known = found
+        if is_news:
+            catalogue.save(self.paths, found, self._current_table())
+        return [entry.summary for entry in found.values()]
 
     def runs(self) -> pa.Table:
         """The run table, newest first: see `labbook.book.runtable.run_table` for its columns."""
-        return run_table(self.summaries())
+        self.summaries()
+        return self._current_table()
 
-    def _summary(self, run_id: str) -> RunSummary:
+    def _current_table(self) -> pa.Table:
+        """The run table of what is known, rows that are out of date made anew."""
+        known = self._known or {}
+        table = self._table
+        ids = list(known)
+        if table.num_columns == 0 or self._stale or table.column("id").to_pylist() != ids:
+            have = set(table.column("id").to_pylist()) if table.num_columns else set()
+            anew = [i for i in ids if i in self._stale or i not in have]
+            fresh = run_table(known[run_id].summary for run_id in anew)
+            kept = pa.array([i for i in ids if i in have and i not in self._stale], pa.string())
+            if len(kept):
+                rows = pc.index_in(kept, value_set=table.column("id").combine_chunks())
+                fresh = merge_run_tables(table.take(rows), fresh) if anew else table.take(rows)
+            order = pc.index_in(
+                pa.array(ids, pa.string()), value_set=fresh.column("id").combine_chunks()
+            )
+            self._table, self._stale = fresh.take(order).combine_chunks(), set()
+        return self._table
+
+    def _read(self, run_id: str, key: Key) -> Entry:
+        now_ns = time.time_ns()
+        paths = self.paths.run(run_id)
         try:
-            reader = self._readers.get(run_id)
+            mark = catalogue.journal_mark(paths)
+            reader = self._readers.pop(run_id, None)
             if reader is None:
-                reader = self._readers[run_id] = RunReader(self.paths.run(run_id))
+                reader = RunReader(paths)
             else:
                 reader.refresh()
-            return reader.summary()
+            entry = Entry(reader.summary(), key, now_ns, whereabouts_of(reader.conditions), mark)
+            if not entry.is_lasting:
+                self._readers[run_id] = reader  # it will be asked again soon
+            return entry
         except (OSError, StoreError) as error:
-            self._readers.pop(run_id, None)
-            return unreadable_run(run_id, error)
+            return Entry(unreadable_run(run_id, error), key, now_ns, "", "")
 
 
 def _close(which: str, names: dict[str, str]) -> str:

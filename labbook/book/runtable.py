@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from labbook.book.summary import RunSummary
 
-__all__ = ["run_table"]
+__all__ = ["merge_run_tables", "run_table"]
 
 _FIXED: Final = {
     "id": pa.string(),
@@ -50,6 +50,51 @@ def run_table(summaries: Iterable[RunSummary]) -> pa.Table:
     for name in sorted({name for row in rows for name in row} - _FIXED.keys(), key=_by_kind):
         columns[name] = _column(name, [row.get(name) for row in rows])
     return pa.table(columns)
+
+
+def merge_run_tables(old: pa.Table, new: pa.Table) -> pa.Table:
+    """All rows of two run tables; a column that one of them lacks is null there."""
+    if not old.num_rows:
+        return new
+    variable = (set(old.column_names) | set(new.column_names)) - _FIXED.keys()
+    columns: dict[str, pa.ChunkedArray] = {}
+    for name in (*_FIXED, *sorted(variable, key=_by_kind)):
+        chunks = [_column_of(table, name) for table in (old, new)]
+        kind = _common(chunks[0], chunks[1])
+        column = pa.chunked_array([c for part in chunks for c in _cast(part, kind).chunks], kind)
+        if name in _FIXED or column.null_count < len(column):
+            columns[name] = column
+    return pa.table(columns)
+
+
+def _column_of(table: pa.Table, name: str) -> pa.ChunkedArray:
+    if name in table.column_names:
+        return table.column(name)
+    return pa.chunked_array([pa.nulls(table.num_rows)])
+
+
+def _common(one: pa.ChunkedArray, other: pa.ChunkedArray) -> pa.DataType:
+    """The type both fit: of numbers float, of different kinds text; nulls fit anything."""
+    kinds = [c.type for c in (one, other) if c.null_count < len(c)] or [
+        c.type for c in (one, other) if not pa.types.is_null(c.type)
+    ]
+    if not kinds:
+        return pa.null()
+    if all(kind == kinds[0] for kind in kinds):
+        return kinds[0]
+    if all(pa.types.is_integer(kind) or pa.types.is_floating(kind) for kind in kinds):
+        return pa.float64()
+    return pa.string()
+
+
+def _cast(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:
+    if column.type == kind:
+        return column
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), kind)], kind)
+    if kind == pa.string():
+        return pa.chunked_array([pa.array(map(as_text, column.to_pylist()), kind)])
+    return column.cast(kind, safe=False)
 
 
 def _row(summary: RunSummary) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import re
 import socket
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +30,8 @@ __all__ = [
     "is_own_host",
     "is_own_namespace",
     "unreadable",
+    "whereabouts",
+    "whereabouts_of",
 ]
 
 STATES: Final = (
@@ -96,10 +99,10 @@ def _here(
     if alive is None:
         if presence == "free":
             return "killed", "the lock is free and no end was recorded"
-        return "unknown", f"its lock cannot be asked; {_age(seen_ns)}"
+        return "unknown", f"its lock cannot be asked; {_seen(seen_ns)}"
     if seen_ns is not None and time.time_ns() - seen_ns < FRESH_NS:
         return "running", f"process {pid} lives and writes"  # something dropped its lock
-    return "unknown", f"process {pid} lives without the run's lock; {_age(seen_ns)}"
+    return "unknown", f"process {pid} lives without the run's lock; {_seen(seen_ns)}"
 
 
 def unreadable(error: Exception) -> State:
@@ -138,13 +141,14 @@ def _elsewhere(conditions: dict[str, Any], seen_ns: int | None) -> str:
         where = f"it ran in another pid namespace of {host}"
     else:
         where = f"{host} is another host or was booted anew"
-    return f"no end was recorded, and {where}; {_age(seen_ns)}"
+    return f"no end was recorded, and {where}; {_seen(seen_ns)}"
 
 
-def _age(seen_ns: int | None) -> str:
+def _seen(seen_ns: int | None) -> str:
     if seen_ns is None:
         return "no sign of life"
-    return f"last sign of life {max(0, time.time_ns() - seen_ns) // 1_000_000_000} s ago"
+    when = datetime.fromtimestamp(seen_ns / 1e9, UTC)
+    return f"last sign of life {when:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def heartbeat_ns(paths: RunPaths) -> int | None:
@@ -199,6 +203,18 @@ def is_own_namespace(conditions: dict[str, Any]) -> bool:
         and namespace is not None
         and _number(conditions.get("pid_namespace")) == namespace
     )
+
+
+def whereabouts_of(conditions: dict[str, Any]) -> str:
+    """Host, boot and pid namespace of a process, as one text."""
+    namespace = _number(conditions.get("pid_namespace"))
+    return f"{conditions.get('host')} {conditions.get('boot_id')} {namespace}"
+
+
+@cache
+def whereabouts() -> str:
+    """Those of this process."""
+    return f"{socket.gethostname()} {_boot_id()} {_pid_namespace()}"
 
 
 @cache

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from labbook.book.facts import Process, as_int, as_text
 from labbook.book.stats import Stat
@@ -12,7 +13,15 @@ from labbook.book.stats import Stat
 if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
 
-__all__ = ["RunSummary", "flatten", "summarise_run", "unreadable_run"]
+__all__ = [
+    "DETAILS",
+    "RunSummary",
+    "flatten",
+    "pack_details",
+    "summarise_run",
+    "unpack_details",
+    "unreadable_run",
+]
 
 
 @dataclass(frozen=True)
@@ -45,6 +54,44 @@ class RunSummary:
     n_checkpoints: int
     n_results: int
     faults: dict[str, int]
+
+    def __getattr__(self, name: str) -> Any:
+        # a summary out of the catalogue decodes what is large when it is first asked for
+        details = self.__dict__.pop("_details", None)
+        if details is None:
+            raise AttributeError(name)
+        self.__dict__.update(unpack_details(details))
+        return getattr(self, name)
+
+    @classmethod
+    def stored(cls, fields: dict[str, Any], details: str) -> RunSummary:
+        """A summary whose fields of `DETAILS` are in `details`, as `pack_details` wrote them."""
+        summary = object.__new__(cls)
+        summary.__dict__.update(fields, _details=details)
+        return summary
+
+
+DETAILS: Final = ("tags", "arguments", "dirty", "stats", "results", "faults")
+"""Fields without a fixed size."""
+
+
+def pack_details(summary: RunSummary) -> str:
+    """The fields of `DETAILS` as JSON."""
+    fields = {name: getattr(summary, name) for name in DETAILS}
+    fields["stats"] = {
+        name: (stat.last, stat.step, stat.min, stat.max, stat.count)
+        for name, stat in summary.stats.items()
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def unpack_details(details: str) -> dict[str, Any]:
+    """Read them back."""
+    fields: dict[str, Any] = json.loads(details)
+    fields["tags"] = tuple(fields["tags"])
+    fields["dirty"] = None if fields["dirty"] is None else tuple(fields["dirty"])
+    fields["stats"] = {name: Stat(*stat) for name, stat in fields["stats"].items()}
+    return fields
 
 
 def flatten(values: object, prefix: str = "") -> Iterator[tuple[str, Any]]:

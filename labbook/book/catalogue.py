@@ -1,0 +1,186 @@
+"""The catalogue: the run table, kept, so that a list of 10,000 runs reads one file.
+
+Derived and disposable: missing, damaged or stale, it is built anew; where it cannot be written it
+is done without. The key of a run is the modification time of its folder and of `meta/`: whoever
+writes deeper down touches the folder. A time so recent that another change could share it is not
+trusted, and neither is anything about a run that may still be alive.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from labbook.book.facts import entries
+from labbook.book.states import whereabouts
+from labbook.book.summary import RunSummary, pack_details
+from labbook.paths import BookPaths, RunPaths
+
+__all__ = ["Entry", "journal_mark", "load", "run_keys", "save"]
+
+_VERSION: Final = b"1"
+_METADATA: Final = b"labbook.catalogue"
+_RACE_NS: Final = 2_000_000_000
+"""Coarser than the clock of any file system."""
+
+_PLAIN: Final = (
+    "id",
+    "name",
+    "group",
+    "parent",
+    "state",
+    "why",
+    "attempt",
+    "host",
+    "n_checkpoints",
+    "n_results",
+)
+_HIDDEN: Final = pa.schema(
+    [
+        ("_folder_ns", pa.int64()),
+        ("_meta_ns", pa.int64()),
+        ("_read_ns", pa.int64()),
+        ("_where", pa.string()),
+        ("_journal", pa.string()),
+        ("_created_ns", pa.int64()),
+        ("_ended_ns", pa.int64()),
+        ("_seen_ns", pa.int64()),
+        ("_details", pa.string()),
+    ]
+)
+
+Key = tuple[int, int]
+
+
+@dataclass
+class Entry:
+    """What is known of a run, and of what moment."""
+
+    summary: RunSummary
+    key: Key
+    read_ns: int
+    where: str
+    """Host, boot and pid namespace of its process."""
+    journal: str
+    """`journal_mark` at that moment."""
+
+    def is_fresh(self, key: Key | None, paths: RunPaths) -> bool:
+        """Whether reading the run again would say the same."""
+        if key != self.key or max(key) + _RACE_NS > self.read_ns:
+            return False
+        state, is_here = self.summary.state, self.where == whereabouts()
+        if state == "running" or (state == "unknown" and (is_here or not self.where)):
+            return False
+        if state == "unknown":  # on another host: as long as nothing is written there
+            return journal_mark(paths) == self.journal
+        return state != "killed" or is_here
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether it is worth writing down."""
+        return self.summary.state != "running" and max(self.key) + _RACE_NS <= self.read_ns
+
+
+def run_keys(paths: BookPaths, ids: Iterable[str]) -> dict[str, Key]:
+    """The key of each run that is there: modification times of its folder and of `meta/`, in ns."""
+    try:
+        fd = os.open(paths.runs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return {}
+    found: dict[str, Key] = {}
+    stat = os.stat
+    try:
+        for run_id in ids:
+            try:
+                folder_ns = stat(run_id, dir_fd=fd).st_mtime_ns
+            except OSError:
+                continue
+            try:
+                meta_ns = stat(f"{run_id}/meta", dir_fd=fd).st_mtime_ns
+            except OSError:
+                meta_ns = 0
+            found[run_id] = (folder_ns, meta_ns)
+    finally:
+        os.close(fd)
+    return found
+
+
+def journal_mark(paths: RunPaths) -> str:
+    """Changes when anything is written to the journal."""
+    files = [entry for entry in entries(paths.journal) if entry.name.endswith(".lbj")]
+    stats = [entry.stat(follow_symlinks=False) for entry in files]
+    newest = max((info.st_mtime_ns for info in stats), default=0)
+    return f"{len(stats)}:{sum(info.st_size for info in stats)}:{newest}"
+
+
+def load(paths: BookPaths) -> tuple[dict[str, Entry], pa.Table]:
+    """The entries by run, and the run table; both empty when there is no usable catalogue."""
+    try:
+        with pq.ParquetFile(paths.catalog, page_checksum_verification=True) as file:
+            table = file.read()
+        if (table.schema.metadata or {}).get(_METADATA) != _VERSION:
+            return {}, pa.table({})
+        return _entries(table), table.drop_columns(_HIDDEN.names)
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return {}, pa.table({})  # it is built anew
+
+
+def _entries(table: pa.Table) -> dict[str, Entry]:
+    plain = {name: table.column(name).to_pylist() for name in _PLAIN}
+    plain["commit"] = table.column("git.commit").to_pylist()
+    plain["branch"] = table.column("git.branch").to_pylist()
+    for name in ("created_ns", "ended_ns", "seen_ns"):
+        plain[name] = table.column(f"_{name}").to_pylist()
+    names = tuple(plain)
+    hidden = [
+        table.column(name).to_pylist()
+        for name in ("_details", "_folder_ns", "_meta_ns", "_read_ns", "_where", "_journal")
+    ]
+    found: dict[str, Entry] = {}
+    for fields, (details, folder_ns, meta_ns, read_ns, where, journal) in zip(
+        zip(*plain.values(), strict=True), zip(*hidden, strict=True), strict=True
+    ):
+        summary = RunSummary.stored(dict(zip(names, fields, strict=True)), details)
+        found[fields[0]] = Entry(summary, (folder_ns, meta_ns), read_ns, where, journal)
+    return found
+
+
+def save(paths: BookPaths, found: dict[str, Entry], table: pa.Table) -> bool:
+    """Write the catalogue; False when the book cannot be written to.
+
+    `table` is the run table with a row for each entry, in the same order.
+    """
+    rows: dict[str, list[Any]] = {name: [] for name in _HIDDEN.names}
+    for entry in found.values():
+        summary = entry.summary
+        values = (
+            *entry.key,
+            entry.read_ns,
+            entry.where,
+            entry.journal,
+            summary.created_ns,
+            summary.ended_ns,
+            summary.seen_ns,
+            summary.__dict__.get("_details") or pack_details(summary),
+        )
+        for name, value in zip(rows, values, strict=True):
+            rows[name].append(value)
+    for field in _HIDDEN:
+        table = table.append_column(field, pa.array(rows[field.name], field.type))
+    table = table.replace_schema_metadata({_METADATA: _VERSION})
+    staged = paths.root / f".catalog.{os.getpid()}.{time.monotonic_ns()}.tmp"
+    try:
+        try:
+            pq.write_table(table, staged, compression="zstd", write_page_checksum=True)
+            os.replace(staged, paths.catalog)
+        finally:
+            staged.unlink(missing_ok=True)
+    except OSError:
+        return False  # read-only, full or gone: the next reader builds it again
+    return True
