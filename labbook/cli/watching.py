@@ -32,6 +32,8 @@ _FILE = click.Path(path_type=Path)
 @click.option("--code", type=click.Choice(["current", "run"]), default="current",
               show_default=True,
               help="Whose code: what is here now, or each run's own snapshot.")  # fmt: skip
+@click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS",
+              help="Give an evaluation up after this (default: 5 x the median so far).")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the worker.")
 @click.option("--nice", "niceness", type=click.IntRange(0, 19), default=10, show_default=True,
               help="How far the worker gives way to the training's processes.")  # fmt: skip
@@ -44,6 +46,7 @@ def watch(  # noqa: PLR0917  # click passes its options by name
     poll: float,
     policy: str,
     code: str,
+    timeout: float | None,
     threads: int | None,
     niceness: int,
 ) -> None:
@@ -67,6 +70,7 @@ def watch(  # noqa: PLR0917  # click passes its options by name
         policy=policy,
         runs=_resolve(paths, runs) if runs else None,
         code=code,
+        timeout_s=timeout,
     )
     sys.exit(Supervisor(plan).run())
 

@@ -124,8 +124,8 @@ class Ledger:
             state.done.update(part.done)
         return state
 
-    def forget_retry(self, job: Job) -> None:
-        """`job` was tried in this process: its failure now stands."""
+    def give_up(self, job: Job) -> None:
+        """`job` was tried in this process: its failure stands, even if old ones are retried."""
         self._retried.add(job.key)
 
     def _look_at(self, scene: Scene, now_ns: int) -> State:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["Echo", "duration", "error", "note", "plain", "result_line", "show"]
+__all__ = ["Echo", "duration", "note", "plain", "result_line", "show"]
 
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
@@ -31,11 +31,6 @@ def show(text: str) -> None:
 def note(text: str) -> None:
     """One line on stderr."""
     print(f"labbook watch: {plain(text)}", file=sys.stderr, flush=True)
-
-
-def error(text: str) -> None:
-    """Something went wrong: on stderr."""
-    note(text)
 
 
 def duration(seconds: float) -> str:
