@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labbook.client.parts import Target, inputs_and_target
+from labbook.client.parts import Target, inputs_and_target, is_vector
 from labbook.client.undisturbed import randomness_kept, seed_all
 from labbook.errors import MisuseError
 
@@ -59,12 +59,25 @@ def _stacked(part: list[Any]) -> Any:
     import torch.utils.data
 
     try:
-        return torch.utils.data.default_collate(part)
+        return torch.utils.data.default_collate([_vectors_as_tensors(item) for item in part])
     except (TypeError, RuntimeError, ValueError) as error:
         raise MisuseError(
             f"the chosen examples cannot be stacked into a batch ({error}); "
             "give choose() the collate= function of your DataLoader"
         ) from error
+
+
+def _vectors_as_tensors(item: Any) -> Any:
+    """Lists of numbers as tensors: torch's own stacking would turn them on their side."""
+    import torch
+
+    if is_vector(item):
+        return torch.tensor(item)
+    if isinstance(item, Mapping):
+        return {name: _vectors_as_tensors(part) for name, part in item.items()}
+    if isinstance(item, (tuple, list)) and not hasattr(item, "_fields"):
+        return tuple(_vectors_as_tensors(part) for part in item)
+    return item
 
 
 def moved(value: Any, device: torch.device) -> Any:

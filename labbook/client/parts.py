@@ -7,7 +7,7 @@ from typing import Any
 
 from labbook.errors import MisuseError
 
-__all__ = ["TARGET_NAMES", "Target", "display_input", "inputs_and_target"]
+__all__ = ["TARGET_NAMES", "Target", "display_input", "inputs_and_target", "is_vector"]
 
 Target = str | int | Callable[[Any], Any] | None
 """How the user names the target: a key, a position, or a function of the example."""
@@ -21,8 +21,9 @@ _INPUT_NAMES = ("image", "img", "pixel_values", "text", "sentence", "input", "in
 def inputs_and_target(example: Any, target: Target = None) -> tuple[Any, Any]:
     """Split an example or a batch into (what the model gets, the target or None).
 
-    A mapping loses the target's key; a tuple or list is (input, target, …); anything else is all
-    input. Raises `MisuseError` when the target that the user names is not there.
+    A mapping loses the target's key; a tuple or list is (input, target, …), but a list of numbers
+    is a vector; anything else is all input. Raises `MisuseError` when the target that the user
+    names is not there.
     """
     if callable(target):
         return inputs_and_target(example)[0], target(example)
@@ -32,7 +33,7 @@ def inputs_and_target(example: Any, target: Target = None) -> tuple[Any, Any]:
         raise MisuseError(
             f"choose(target={target!r}) names a key, but the examples are no mappings"
         )
-    if not isinstance(example, (tuple, list)):
+    if not isinstance(example, (tuple, list)) or is_vector(example):
         return example, None
     if target is None:
         return example[0], example[1] if len(example) > 1 else None
@@ -42,6 +43,11 @@ def inputs_and_target(example: Any, target: Target = None) -> tuple[Any, Any]:
         )
     at = target % len(example)
     return next(part for i, part in enumerate(example) if i != at or len(example) == 1), example[at]
+
+
+def is_vector(value: Any) -> bool:
+    """Whether this is a list of numbers: one part of an example, not its parts."""
+    return isinstance(value, list) and all(isinstance(entry, (bool, int, float)) for entry in value)
 
 
 def _of_mapping(example: Mapping[Any, Any], target: Target) -> tuple[Any, Any]:
