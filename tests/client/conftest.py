@@ -7,7 +7,8 @@ import textwrap
 import pytest
 
 from labbook.client import current
-from labbook.journal.reader import SegmentReader
+from labbook.journal.reader import Array, SegmentReader
+from labbook.journal.writer import JournalWriter
 from labbook.paths import BookPaths
 
 
@@ -106,3 +107,56 @@ def start(tmp_path, monkeypatch):
     for run in made:
         run.finish()
     monkeypatch.setattr(current, "_current", None)
+
+
+class Journal:
+    """A real journal of its own, and what it holds."""
+
+    def __init__(self, root):
+        self.paths = BookPaths(root / "book").run("20260101-000000-abcdef")
+        self.paths.journal.mkdir(parents=True)
+        self.said = []
+        self.writer = JournalWriter(self.paths, "r0-aaaaaa", warn=self.said.append)
+
+    def records(self, kind):
+        """Records of one kind (`Row`, `Event`, `Array`), in the order of the calls."""
+        found = []
+        for _, _, path in sorted(self.paths.segments(), key=lambda segment: segment[1]):
+            found += [r for r in SegmentReader(path).records() if type(r) is kind]
+        return found
+
+    def columns(self, table, chosen_set="chosen"):
+        """(step, {column: numpy array}) of each array record of a table, in order."""
+        return [
+            (record.step, unpacked(record))
+            for record in self.records(Array)
+            if record.header["table"] == table and record.header["set"] == chosen_set
+        ]
+
+    def header(self, table="examples", chosen_set="chosen"):
+        (found,) = [
+            record.header
+            for record in self.records(Array)
+            if record.header["table"] == table and record.header["set"] == chosen_set
+        ]
+        return found
+
+
+def unpacked(record):
+    import numpy as np
+
+    columns, at = {}, 0
+    for column in record.header["columns"]:
+        count = int(np.prod(column["shape"], dtype=int))
+        flat = np.frombuffer(record.payload, column["dtype"], count, at)
+        columns[column["name"]] = flat.reshape(column["shape"])
+        at += flat.nbytes
+    assert at == len(record.payload)
+    return columns
+
+
+@pytest.fixture
+def journal(tmp_path):
+    made = Journal(tmp_path)
+    yield made
+    made.writer.close()
