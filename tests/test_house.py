@@ -1,4 +1,4 @@
-"""The house stands as it was drawn: arrows of import, a light `import labbook`, a complete wheel."""
+"""The house stands as drawn: arrows of import, a light `import labbook`, a complete wheel."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ ARROWS = {
     "labbook.book": GROUND | {"labbook.journal"},
     "labbook.watch": GROUND | {"labbook.journal", "labbook.book"},
     "labbook.export": GROUND | {"labbook.book"},
+    "labbook.upkeep": GROUND | {"labbook.journal", "labbook.book", "labbook.client"},
     "labbook.cli": {"*"},
     "labbook": {"labbook.errors", "labbook.conditions", "labbook.client", "labbook.book"}
     | {"labbook.watch"},
@@ -40,6 +41,7 @@ THIRD_PARTY = {
     "labbook.book": {"pyarrow", "numpy"},
     "labbook.watch": {"watchdog", "psutil", "pyarrow", "numpy", "torch", "safetensors"},
     "labbook.export": {"pyarrow"},
+    "labbook.upkeep": {"pyarrow"},
     "labbook.cli": {"click", "pyarrow"},
     "labbook": set(),
     "labbook_tui": {"textual", "rich", "pyarrow", "numpy"},

@@ -27,6 +27,15 @@ VERBS = {
     },
     "Take away": {
         "export": ("labbook.cli.exporting:export", "Write tables as Parquet, CSV and more."),
+        "copy": ("labbook.cli.keeping:copy", "Copy a run into another book."),
+    },
+    "Look after": {
+        "tag": ("labbook.cli.keeping:tag", "Tag a run, or take tags away."),
+        "note": ("labbook.cli.keeping:note", "Write notes on a run."),
+        "rename": ("labbook.cli.keeping:rename", "Give a run another name."),
+        "rm": ("labbook.cli.keeping:rm", "Move runs to the trash, or bring them back."),
+        "seal": ("labbook.cli.keeping:seal", "Turn journals of ended runs into Parquet."),
+        "doctor": ("labbook.cli.keeping:doctor", "Verify the whole book; repair what is named."),
     },
 }
 """Heading -> verb -> (module:function, the line in `labbook --help`)."""
