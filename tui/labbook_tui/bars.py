@@ -109,8 +109,11 @@ class Prompt(Lines, can_focus=True):
         """`/text_` and the note."""
         ink = self.ink
         meaning = "bad" if self.is_wrong else "dim"
-        left: Line = [seg(" / ", ink.of("accent")), seg(cut(self.value, width - 4)),
-                      seg(" ", ink.of("text", "r"))]  # fmt: skip
+        left: Line = [
+            seg(" / ", ink.of("accent")),
+            seg(cut(self.value, width - 4)),
+            seg(" ", ink.of("text", "r")),
+        ]
         if width_of(left) + len(self.note) + 2 <= width:
             left = [*fit(left, width - len(self.note) - 1), seg(self.note, ink.of(meaning))]
         return [left]

@@ -8,6 +8,7 @@ several curves in a cell makes all of them unreadable.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,25 +74,28 @@ class _Plot:
 
 
 def draw_chart(
-    title: str, curves: list[Curve], width: int, height: int, ink: Ink, options: ChartOptions
+    title: str,
+    curves: list[Curve],
+    size: tuple[int, int],
+    ink: Ink,
+    options: ChartOptions,
 ) -> list[Line]:
-    """A chart of exactly `width` × `height` cells: a title row, the plot, and two rows of axis."""
+    """A chart of exactly `size` (columns, rows): a title row, the plot, and two rows of axis."""
+    width, height = size
     if width < 16 or height < 5:
         return [fit([seg(cut(title, width), ink.of("dim"))], width)]
     head = fit(_legend(title, curves, width, ink, options), width)
     drawn = [_prepared(curve, options) for curve in curves]
     if not any(np.isfinite(y).any() for _, y, _ in drawn):
-        return _nothing(head, curves, width, height, ink, options)
+        return _nothing(head, curves, size, ink, options)
     rows = height - 3
     axis_y = _axis_y(drawn, rows, options)
     gutter = max(3, *(len(label) for _, label in axis_y.ticks)) if axis_y.ticks else 3
     columns = width - gutter - 1
     axis_x = _axis_x(drawn, columns, options)
-    plot = _paint(drawn, columns, rows, axis_x, axis_y, ink, options)
+    plot = _paint(drawn, (columns, rows), (axis_x, axis_y), ink, options)
     labels = _rows_of_ticks(axis_y, rows)
-    body = [
-        [*_gutter(labels.get(row, ""), gutter, ink), *_row(plot, row)] for row in range(rows)
-    ]
+    body = [[*_gutter(labels.get(row, ""), gutter, ink), *_row(plot, row)] for row in range(rows)]
     return [head, *body, *_bottom(axis_x, gutter, columns, ink, options)]
 
 
@@ -121,7 +125,9 @@ def _axis_y(
         low = min(float(values.min()) for values in known)
         high = max(float(values.max()) for values in known)
     count = max(2, rows // 3)
-    return log_axis(10.0**low, 10.0**high, count) if options.log_y else linear_axis(low, high, count)
+    return (
+        log_axis(10.0**low, 10.0**high, count) if options.log_y else linear_axis(low, high, count)
+    )
 
 
 def _axis_x(
@@ -142,13 +148,12 @@ def _axis_x(
 
 def _paint(
     drawn: list[tuple[Floats, Floats, Floats | None]],
-    width: int,
-    height: int,
-    axis_x: Axis,
-    axis_y: Axis,
+    size: tuple[int, int],
+    axes: tuple[Axis, Axis],
     ink: Ink,
     options: ChartOptions,
 ) -> _Plot:
+    (width, height), (axis_x, axis_y) = size, axes
     marker = BRAILLE if ink.glyphs.braille else PLAIN
     codes = np.zeros((height, width), np.uint32)
     colours = np.zeros((height, width), np.int16)
@@ -173,9 +178,7 @@ def _paint(
     return plot
 
 
-def _letters(
-    drawn: list[tuple[Floats, Floats, Floats | None]], plot: _Plot, ink: Ink
-) -> None:
+def _letters(drawn: list[tuple[Floats, Floats, Floats | None]], plot: _Plot, ink: Ink) -> None:
     """Write each curve's letter at its right end, so that hue is never the only difference."""
     taken: set[tuple[int, int]] = set()
     for index, (x, y, _) in enumerate(drawn[: len(LETTERS)]):
@@ -185,8 +188,8 @@ def _letters(
         column = _cell(float(x[ends[-1]]), plot.axis_x, plot.width) + 1
         row = plot.height - 1 - _cell(float(y[ends[-1]]), plot.axis_y, plot.height)
         column, row = min(max(column, 0), plot.width - 1), min(max(row, 0), plot.height - 1)
-        spots = [(r, column) for r in (row, row - 1, row + 1, row - 2, row + 2)]
-        spot = next((s for s in spots if 0 <= s[0] < plot.height and s not in taken), None)
+        # beside another letter, never above or below it: that would tell a wrong order
+        spot = next((s for s in ((row, column - 2 * n) for n in range(8)) if s not in taken), None)
         if spot is not None:
             taken.add(spot)
             plot.codes[spot] = ord(LETTERS[index])
@@ -214,9 +217,7 @@ def _row(plot: _Plot, row: int) -> Line:
     codes, colours = plot.codes[row], plot.colours[row]
     text = np.where(codes > 0, codes, 32).astype("<u4").tobytes().decode("utf-32-le")
     cuts = [0, *(np.flatnonzero(np.diff(colours)) + 1).tolist(), len(colours)]
-    return [
-        Segment(text[a:b], plot.styles[int(colours[a])]) for a, b in zip(cuts, cuts[1:], strict=False)
-    ]
+    return [Segment(text[a:b], plot.styles[int(colours[a])]) for a, b in pairwise(cuts)]
 
 
 def _rows_of_ticks(axis: Axis, rows: int) -> dict[int, str]:
@@ -265,8 +266,11 @@ def _legend(title: str, curves: list[Curve], width: int, ink: Ink, options: Char
             last += " then nan"
         letter = "" if single or not options.letters else LETTERS[index % 26] + " "
         name = "" if single and curve.name == title else curve.name + " "
-        words = [seg("  "), seg(letter + name, ink.series(index, "b" if letter else "")),
-                 seg(last, ink.of("text"))]  # fmt: skip
+        words = [
+            seg("  "),
+            seg(letter + name, ink.series(index, "b" if letter else "")),
+            seg(last, ink.of("text")),
+        ]
         if width_of(line) + width_of(words) > width:
             line.append(seg(" …", ink.of("dim")))
             break
@@ -287,12 +291,15 @@ def _settings(curves: list[Curve], options: ChartOptions) -> str:
 
 
 def _nothing(
-    head: Line, curves: list[Curve], width: int, height: int, ink: Ink, options: ChartOptions
+    head: Line, curves: list[Curve], size: tuple[int, int], ink: Ink, options: ChartOptions
 ) -> list[Line]:
+    width, height = size
     if any(len(curve.y) for curve in curves):
-        text = "no positive value: l goes back to a linear axis" if options.log_y else (
-            "no finite value so far"
-        )  # fmt: skip
+        text = (
+            "no positive value: l goes back to a linear axis"
+            if options.log_y
+            else ("no finite value so far")
+        )
     else:
         text = "no values yet"
     lines: list[Line] = [head, *([] for _ in range(height - 1))]
@@ -325,4 +332,4 @@ class Chart(Lines):
 
     def draw(self, width: int, height: int) -> list[Line]:
         """The chart."""
-        return draw_chart(self.title_text, self.curves, width, height, self.ink, self.options)
+        return draw_chart(self.title_text, self.curves, (width, height), self.ink, self.options)

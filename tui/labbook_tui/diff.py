@@ -31,7 +31,8 @@ Cell = tuple[str, str]  # character ('' right of a wide one) and SGR parameters 
 @lru_cache(maxsize=8192)
 def _parts(sgr: str) -> tuple[frozenset[str], str, str]:
     """An SGR text as attributes, foreground and background."""
-    attributes, front, back = set(), "", ""
+    attributes: set[str] = set()
+    front = back = ""
     numbers = iter(sgr.split(";") if sgr else ())
     for number in numbers:
         if number in {"", "0"}:
@@ -206,9 +207,12 @@ class CellDiff:
     def _covered(self, known: list[Cell], cells: dict[int, Cell], column: int) -> bool:
         """Whether a wide character's halves disagree, so that this cell has to be drawn again."""
         right = cells.get(column + 1)
-        return right is not None and right[0] == "" and column + 1 < len(known) and (
-            known[column + 1][0] != ""
-        )  # fmt: skip
+        return (
+            right is not None
+            and right[0] == ""
+            and column + 1 < len(known)
+            and (known[column + 1][0] != "")
+        )
 
     def _move(self, row: int, column: int, out: list[str]) -> None:
         if self._at == (row, column):

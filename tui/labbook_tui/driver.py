@@ -45,4 +45,4 @@ class DiffDriver(LinuxDriver):
     def start_application_mode(self) -> None:
         """Begin, or come back from a stop: nothing is known about the cells."""
         self._diff.resize(*self._get_terminal_size())
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]

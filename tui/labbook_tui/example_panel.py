@@ -1,4 +1,4 @@
-"""One example of a chosen set: its input drawn, its target, its output at a step, its loss so far."""
+"""One example of a chosen set: its input drawn, its target, its output at a step, its loss."""
 
 from __future__ import annotations
 
@@ -19,15 +19,19 @@ TOP = 5
 
 
 def example_lines(
-    model: ChosenModel, row: int, observation: int, width: int, height: int, ink: Ink
+    model: ChosenModel, at: tuple[int, int], size: tuple[int, int], ink: Ink
 ) -> list[Line]:
-    """Lines of the panel, from what matters most to what fits."""
+    """Lines of the panel for `at` (row, observation), from what matters most to what fits."""
+    (row, observation), (width, height) = at, size
     example = model.examples[row]
     loss = model.loss[row, observation]
     step = model.steps[observation]
-    at = grouped(int(step)) if np.isfinite(step) else "–"
+    when = grouped(int(step)) if np.isfinite(step) else "–"
     lines: list[Line] = [
-        [seg(f"example {example.id}", ink.of("text", "b")), seg(f"  at step {at}", ink.of("dim"))],
+        [
+            seg(f"example {example.id}", ink.of("text", "b")),
+            seg(f"  at step {when}", ink.of("dim")),
+        ],
         [seg("loss ", ink.of("dim")), seg(number(float(loss)), ink.of("text", "b"))],
     ]
     if example.target:
@@ -42,11 +46,13 @@ def example_lines(
         curve = Curve("loss", *_known(model.steps, model.loss[row]), points=True)
         cursor = float(step) if np.isfinite(step) else None
         options = ChartOptions(x_name="", cursor=cursor)
-        lines += draw_chart("loss", [curve], width, min(rest, 12), ink, options)
+        lines += draw_chart("loss", [curve], (width, min(rest, 12)), ink, options)
     return lines[:height]
 
 
-def _known(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _known(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     both = np.isfinite(x) & np.isfinite(y)
     return x[both], y[both]
 
@@ -70,7 +76,9 @@ def _input_lines(example: Example, width: int, height: int, ink: Ink) -> list[Li
     return []
 
 
-def top_outputs(output: NDArray[np.float32], label: int | None) -> tuple[list[tuple[int, float]], str]:
+def top_outputs(
+    output: NDArray[np.float32], label: int | None
+) -> tuple[list[tuple[int, float]], str]:
     """The highest outputs as (index, value), the label's among them, and what the values are.
 
     Values that are no probabilities are turned into them by softmax, and the panel says so.
@@ -89,7 +97,9 @@ def top_outputs(output: NDArray[np.float32], label: int | None) -> tuple[list[tu
     return [(i, float(values[i])) for i in order], name
 
 
-def output_lines(output: NDArray[np.float32], label: int | None, width: int, ink: Ink) -> list[Line]:
+def output_lines(
+    output: NDArray[np.float32], label: int | None, width: int, ink: Ink
+) -> list[Line]:
     """Bars of the highest outputs; the target's is marked, a wrong first one is red."""
     if not np.isfinite(output).any():
         return [[seg("output not recorded at this step", ink.of("dim"))]]
@@ -101,15 +111,22 @@ def output_lines(output: NDArray[np.float32], label: int | None, width: int, ink
     if classes:
         right = top[0][0] == label
         glyph = ink.glyphs.done if right else ink.glyphs.fail
-        head.append(seg(f"  {glyph} {'right' if right else 'wrong'}", ink.of("good" if right else "bad")))
+        head.append(
+            seg(f"  {glyph} {'right' if right else 'wrong'}", ink.of("good" if right else "bad"))
+        )
     lines = [head]
     digits = max(len(str(i)) for i, _ in top)
     for index, value in top:
         is_target = classes and index == label
         style = ink.of("good" if is_target else "text")
-        lines.append([
-            seg(f"{index:>{digits}} ", style),
-            seg(bar(value, max(4, width - digits - 8), ink.glyphs), ink.of("good" if is_target else "accent")),
-            seg(f" {value:.3f}", style),
-        ])  # fmt: skip
+        lines.append(
+            [
+                seg(f"{index:>{digits}} ", style),
+                seg(
+                    bar(value, max(4, width - digits - 8), ink.glyphs),
+                    ink.of("good" if is_target else "accent"),
+                ),
+                seg(f" {value:.3f}", style),
+            ]
+        )
     return lines

@@ -42,7 +42,9 @@ class Fresh(Message):
 class Feed:
     """One daemon thread that turns wants into models and hands them to `post`."""
 
-    def __init__(self, open_library: Callable[[], Library], post: Callable[[Fresh], object]) -> None:
+    def __init__(
+        self, open_library: Callable[[], Library], post: Callable[[Fresh], object]
+    ) -> None:
         self._open = open_library
         self._post = post
         self._wants: tuple[Want, ...] = ()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,7 @@ __all__ = ["bar", "sparkline"]
 
 def bar(part: float, width: int, glyphs: Glyphs) -> str:
     """A bar of `part` (0 to 1) of `width` cells, to an eighth of a cell."""
-    part = min(1.0, max(0.0, part)) if part == part else 0.0
+    part = 0.0 if math.isnan(part) else min(1.0, max(0.0, part))
     eighths = round(part * width * 8)
     full, rest = divmod(eighths, 8)
     text = glyphs.bar[8] * full + (glyphs.bar[rest] if rest and full < width else "")
@@ -20,9 +22,12 @@ def bar(part: float, width: int, glyphs: Glyphs) -> str:
 
 
 def sparkline(
-    values: NDArray[np.float64], width: int, glyphs: Glyphs,
-    low: float | None = None, high: float | None = None,
-) -> str:  # fmt: skip
+    values: NDArray[np.float64],
+    width: int,
+    glyphs: Glyphs,
+    low: float | None = None,
+    high: float | None = None,
+) -> str:
     """The last values as one row of blocks, the highest of each column; gaps stay blank.
 
     Without limits the scale is the values' own.

@@ -7,6 +7,7 @@ so a new observation touches one column until the width is full.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,15 @@ class Grid:
     stretch: int
 
     @classmethod
-    def of(cls, n_observations: int, width: int) -> Grid:
-        """The grid for a width in cells."""
+    def of(cls, n_observations: int, width: int, is_growing: bool = True) -> Grid:
+        """The grid for a width in cells; one that will not grow may fill it better."""
         chunk = stretch = 1
         while n_observations > chunk * max(1, width):
             chunk *= 2
         while n_observations and chunk == 1 and n_observations * stretch * 2 <= width:
             stretch *= 2
+        if chunk == 1 and n_observations and not is_growing:
+            stretch = max(1, width // n_observations)
         return cls(n_observations, chunk, stretch)
 
     @property
@@ -88,8 +91,7 @@ def draw_heatmap(values: Floats, low: float, high: float, ink: Ink) -> list[Line
         both = upper.astype(np.int32) * 64 + lower
         cuts = [0, *(np.flatnonzero(np.diff(both)) + 1).tolist(), len(both)]
         lines.append(
-            [_pixels(int(upper[a]), int(lower[a]), b - a, ink)
-             for a, b in zip(cuts, cuts[1:], strict=False) if b > a]  # fmt: skip
+            [_pixels(int(upper[a]), int(lower[a]), b - a, ink) for a, b in pairwise(cuts) if b > a]
         )
     return lines
 
@@ -117,9 +119,11 @@ def draw_image(pixels: NDArray[np.float64], width: int, height: int, ink: Ink) -
     """
     rows, columns = pixels.shape[:2]
     per_cell = 2 if ink.heat else 1
-    room = min(width // columns, height * per_cell // rows) if ink.heat else min(
-        width // (2 * columns), height // rows
-    )  # fmt: skip
+    room = (
+        min(width // columns, height * per_cell // rows)
+        if ink.heat
+        else min(width // (2 * columns), height // rows)
+    )
     if room >= 1:
         wide = room if ink.heat else 2 * room
         pixels = np.repeat(np.repeat(pixels, room, axis=0), wide, axis=1)

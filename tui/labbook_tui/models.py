@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from labbook_tui.chart import Curve
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = [
     "CheckpointRow",
@@ -25,8 +25,8 @@ __all__ = [
     "Example",
     "Gauge",
     "GaugesModel",
-    "OutputModel",
     "Outcome",
+    "OutputModel",
     "Problem",
     "RunsModel",
     "Want",
@@ -101,7 +101,7 @@ class Outcome:
 
     metrics: dict[str, float]
     stderr: dict[str, float]
-    n_examples: int
+    n_examples: int | None
     n_expected: int | None
     subset: str
     coverage: str
@@ -115,7 +115,7 @@ class CheckpointRow:
 
     step: int | None
     file: str
-    size: int
+    size: int | None
     time_ns: int | None
     outcomes: dict[str, Outcome]
     reason: str

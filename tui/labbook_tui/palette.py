@@ -51,10 +51,24 @@ _LIGHT = {
 _LIGHT_SERIES = ("0b88b5", "d1495b", "9a8500", "31598c", "1b7a30", "93286a", "6b6b6b")
 
 # viridis at 16 even points (matplotlib's table, CC0)
-_VIRIDIS = (
-    "440154 481a6c 472f7d 414487 39568c 31688e 2a788e 23888e "
-    "1f988b 22a884 35b779 54c568 7ad151 a5db36 d2e21b fde725"
-).split()
+_VIRIDIS = [
+    "440154",
+    "481a6c",
+    "472f7d",
+    "414487",
+    "39568c",
+    "31688e",
+    "2a788e",
+    "23888e",
+    "1f988b",
+    "22a884",
+    "35b779",
+    "54c568",
+    "7ad151",
+    "a5db36",
+    "d2e21b",
+    "fde725",
+]
 
 
 def seg(text: str, style: Style | None = None) -> Segment:
@@ -100,10 +114,23 @@ class Glyphs:
     def plain(cls) -> Glyphs:
         """For the Linux console: its font (CP437) has shades, but no braille and no marks."""
         return cls(
-            live="*", done="+", fail="x", stop="#", cursor=">", down="v", up="^", rule="-",
-            side="|", corner="+", tick_x="+", tick_y="+", best="*",
-            bar=" " * 4 + "=" * 5, spark="_.-=:+*#", braille=False,
-        )  # fmt: skip
+            live="*",
+            done="+",
+            fail="x",
+            stop="#",
+            cursor=">",
+            down="v",
+            up="^",
+            rule="-",
+            side="|",
+            corner="+",
+            tick_x="+",
+            tick_y="+",
+            best="*",
+            bar=" " * 4 + "=" * 5,
+            spark="_.-=:+*#",
+            braille=False,
+        )
 
 
 @lru_cache(maxsize=4096)
@@ -180,7 +207,9 @@ class Ink:
         if self.depth == "16":
             return self.of("dim")
         part = 0.40 if self.dark else 0.35
-        return _style(_mix(self.hues[index % len(self.hues)], self.table["background"], part), None, "")
+        return _style(
+            _mix(self.hues[index % len(self.hues)], self.table["background"], part), None, ""
+        )
 
     @cached_property
     def heat(self) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The pane under the runs table: the curve of the run under the cursor and what there is to know."""
+"""The pane under the runs table: the chosen run's curve, and what else there is to know."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from labbook_tui.states import dirty_text, last_step, state_line, warning_line
 from labbook_tui.text import cut, grouped, number, plural, value_text
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["Preview", "facts_lines"]
 
@@ -69,7 +69,10 @@ class Preview(Lines):
             return [[], [seg(" no series yet: labbook.log(loss=…) writes one", ink.of("dim"))]]
         title = clean(curves[0].name if len(curves) == 1 else "")
         options = ChartOptions(live=run.state == "running")
-        return draw_chart(title, curves, width, height, ink, options)
+        return [
+            [seg(" "), *line]
+            for line in draw_chart(title, curves, (width - 1, height), ink, options)
+        ]
 
 
 def facts_lines(
@@ -78,7 +81,7 @@ def facts_lines(
     """State and evidence, dirty files, results, counts, and the arguments that tell runs apart."""
     dim, text = ink.of("dim"), ink.of("text")
     lines: list[Line] = [state_line(run, ink)]
-    if run.state != "running" and run.state != "finished" and run.why:
+    if run.state not in {"running", "finished"} and run.why:
         lines += [[seg(part, dim)] for part in _folded(clean(run.why), width, 2)]
     step = last_step(run)
     counts = [f"step {grouped(step)}"] if step is not None else []
@@ -106,8 +109,10 @@ def facts_lines(
 
 def _pair(name: str, value: str, width: int, ink: Ink) -> Line:
     left = cut(name, width // 2 - 2)
-    return [seg("  " + left.ljust(width // 2 - 2), ink.of("dim")),
-            seg(cut(value, width - width // 2))]  # fmt: skip
+    return [
+        seg("  " + left.ljust(width // 2 - 2), ink.of("dim")),
+        seg(cut(value, width - width // 2)),
+    ]
 
 
 def _folded(text: str, width: int, most: int) -> list[str]:

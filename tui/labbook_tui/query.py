@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from labbook_tui.text import value_text
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["Term", "matches", "parse"]
 
@@ -95,14 +95,17 @@ def _values(key: str, run: RunSummary) -> list[object]:
     if key in facts:
         return facts[key]
     arguments = [
-        value for name, value in run.arguments.items()
+        value
+        for name, value in run.arguments.items()
         if name.lower() == key or name.lower().rsplit(".", 1)[-1] == key
-    ]  # fmt: skip
+    ]
     series = [stat.last for name, stat in run.stats.items() if name.lower() == key]
     results = [
-        value for evaluation, metrics in run.results.items() for metric, value in metrics.items()
+        value
+        for evaluation, metrics in run.results.items()
+        for metric, value in metrics.items()
         if key in {metric.lower(), f"{evaluation}/{metric}".lower()}
-    ]  # fmt: skip
+    ]
     return [*arguments, *series, *results]
 
 

@@ -41,7 +41,7 @@ def column_ranges(
     """
     bottom, top = np.full(columns, np.inf), np.full(columns, -np.inf)
     finite = np.isfinite(x) & np.isfinite(y)
-    piece = np.cumsum(~finite)[finite]  # points of one unbroken line share a number
+    piece = np.cumsum(~finite, dtype=np.int64)[finite]  # points of one unbroken line share a number
     x, y = x[finite], y[finite]
     if not len(x) or high <= low:
         return np.full(columns, np.nan), np.full(columns, np.nan)
@@ -53,7 +53,7 @@ def column_ranges(
         inside = y[first:last]
         bottom[where[starts]] = np.minimum.reduceat(inside, starts)
         top[where[starts]] = np.maximum.reduceat(inside, starts)
-    edges = low + np.arange(columns + 1) * ((high - low) / columns)
+    edges: Floats = low + np.arange(columns + 1, dtype=np.float64) * ((high - low) / columns)
     crossing = _at(edges, x, y, piece)
     for side in (crossing[:-1], crossing[1:]):
         np.fmin(bottom, side, out=bottom)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from labbook_tui.table import Cell, Column
 from labbook_tui.text import decimals, fixed, grouped, value_text
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
     RunColumn = Column[RunSummary]
 
@@ -26,35 +27,34 @@ SERIES_MOST = 6
 
 def sort_key(value: object) -> tuple[int, float, str]:
     """Orders numbers before texts, and both before what is missing or NaN."""
-    if value is None or (isinstance(value, float) and value != value):
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return (2, 0.0, "")
     if isinstance(value, bool | int | float):
         return (0, float(value), "")
     return (1, 0.0, value_text(value))
 
 
-def primary_series(names: tuple[str, ...]) -> list[str]:
-    """The series worth a column: one validation loss, one training loss, then other metrics."""
+def primary_series(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
+    """Series for the first columns (validation loss, training loss, a metric), and the rest."""
     losses = [name for name in names if is_loss(name)]
     validation = [name for name in losses if is_validation(name)][:1]
     training = [name for name in losses if not is_validation(name)][:1]
-    metrics = [n for n in names if not is_loss(n) and lower_is_better(n) is not None][:2]
-    chosen = validation + training + metrics
-    rest = [name for name in names if name not in chosen]
-    return (chosen or rest[:1]) + [n for n in rest if n not in (chosen or rest[:1])]
+    metrics = [n for n in names if not is_loss(n) and lower_is_better(n) is not None][:1]
+    chosen = validation + training + metrics or list(names[:1])
+    return chosen, [name for name in names if name not in chosen]
 
 
 def run_columns(model: RunsModel, ink: Ink) -> list[RunColumn]:
     """State, name and dirty mark stay; then values, results, arguments that differ, the rest."""
-    series = primary_series(model.series)[:SERIES_MOST]
+    first, rest = primary_series(model.series)
     columns = [*_fixed_columns(ink)]
-    for place, name in enumerate(series[:2]):
+    for place, name in enumerate(first):
         columns += _series_columns(name, model, ink, with_best=place == 0)
     columns += [_result_column(pair, model, ink) for pair in model.metrics[:4]]
-    columns += [_argument_column(name, ink) for name in model.differing[:ARGUMENTS_FIRST]]
-    for name in series[2:]:
+    columns += [_argument_column(name, model, ink) for name in model.differing[:ARGUMENTS_FIRST]]
+    for name in rest[: SERIES_MOST - len(first)]:
         columns += _series_columns(name, model, ink, with_best=False)
-    return [*columns, *_last_columns(ink)]
+    return [*columns, *_last_columns(model, ink)]
 
 
 def _fixed_columns(ink: Ink) -> list[RunColumn]:
@@ -71,48 +71,74 @@ def _fixed_columns(ink: Ink) -> list[RunColumn]:
 
     return [
         Column("state", "state", lambda run: mark(run.state, ink), sort=lambda run: run.state),
-        Column("name", "name", lambda run: (clean(run.name), ink.of("text", "b")), most=28, least=12,
-               sort=lambda run: run.name.lower(), spacer=1),
+        Column(
+            "name",
+            "name",
+            lambda run: (clean(run.name), ink.of("text", "b")),
+            most=28,
+            least=12,
+            sort=lambda run: run.name.lower(),
+            spacer=1,
+        ),
         Column("dirty", "", dirty, least=1),
-        Column("age", "age", lambda run: (age(run), dim), right=True, least=3,
-               sort=lambda run: -(run.created_ns or 0)),
+        Column(
+            "age",
+            "age",
+            lambda run: (age(run), dim),
+            right=True,
+            least=3,
+            sort=lambda run: -(run.created_ns or 0),
+        ),
         Column("step", "step", step, right=True, sort=last_step),
-    ]  # fmt: skip
+    ]
 
 
-def _last_columns(ink: Ink) -> list[RunColumn]:
+def _last_columns(model: RunsModel, ink: Ink) -> list[RunColumn]:
+    """Facts that are mostly alike; a column that would say nothing is left out."""
     dim = ink.of("dim")
-    return [
+    has_tags = any(run.tags for run in model.rows)
+    has_hosts = len({run.host for run in model.rows}) > 1
+    columns: list[RunColumn] = [
         Column("took", "took", lambda run: (took(run), dim), right=True),
-        Column("commit", "commit", lambda run: (clean(run.commit or "–")[:7], dim), sort=lambda r: r.commit),
-        Column("tags", "tags", lambda run: (clean(" ".join(run.tags)), dim), sort=lambda r: " ".join(r.tags)),
+        Column(
+            "commit",
+            "commit",
+            lambda run: (clean(run.commit or "–")[:7], dim),
+            sort=lambda r: r.commit,
+        ),
+        Column(
+            "tags",
+            "tags",
+            lambda run: (clean(" ".join(run.tags)), dim),
+            sort=lambda r: " ".join(r.tags),
+        ),
         Column("host", "host", lambda run: (clean(run.host or "–"), dim), sort=lambda r: r.host),
         Column("id", "id", lambda run: (clean(run.id), dim), most=32, sort=lambda r: r.id),
-    ]  # fmt: skip
+    ]
+    hidden = ({"tags"} if not has_tags else set()) | ({"host"} if not has_hosts else set())
+    return [column for column in columns if column.key not in hidden]
 
 
 def _value_column(
-    key: str, title: str, value: Callable[[RunSummary], float | None], model: RunsModel, ink: Ink
+    key: str, title: str, value: Callable[[RunSummary], float | None], places: int, ink: Ink
 ) -> RunColumn:
-    places = decimals(value(run) for run in model.rows[:200])
     dim, bad = ink.of("dim"), ink.of("bad")
 
     def cell(run: RunSummary) -> Cell:
         found = value(run)
-        style = dim if found is None else bad if found != found else None
+        style = dim if found is None else bad if math.isnan(found) else None
         return fixed(found, places), style
 
     return Column(key, title, cell, right=True, most=16, least=5, sort=value)
 
 
-def _series_columns(
-    name: str, model: RunsModel, ink: Ink, with_best: bool
-) -> list[RunColumn]:
+def _series_columns(name: str, model: RunsModel, ink: Ink, with_best: bool) -> list[RunColumn]:
     def last(run: RunSummary) -> float | None:
         stat = run.stats.get(name)
         return stat.last if stat else None
 
-    columns = [_value_column(name, clean(name), last, model, ink)]
+    places = decimals(last(run) for run in model.rows[:200])
+    columns = [_value_column(name, clean(name), last, places, ink)]
     lower = lower_is_better(name)
     if not with_best or lower is None:
         return columns
@@ -121,20 +147,25 @@ def _series_columns(
         stat = run.stats.get(name)
         return (stat.min if lower else stat.max) if stat else None
 
-    return [*columns, _value_column(f"best.{name}", "best", best, model, ink)]
+    return [*columns, _value_column(f"best.{name}", "best", best, places, ink)]
 
 
 def _result_column(pair: tuple[str, str], model: RunsModel, ink: Ink) -> RunColumn:
     evaluation, metric = pair
-    same = [other for other in model.metrics if other[1] == metric]
-    crowded = len(same) > 1 or metric in model.series
-    title = f"{clean(evaluation)[:8]}/{clean(metric)}" if crowded else clean(metric)
-    return _value_column(
-        f"{evaluation}/{metric}", title, lambda run: run.results.get(evaluation, {}).get(metric), model, ink
-    )
+
+    def value(run: RunSummary) -> float | None:
+        return run.results.get(evaluation, {}).get(metric)
+
+    title = clean(metric)
+    if len({name for name, _ in model.metrics}) > 1:
+        title = f"{clean(evaluation)[:10]} {title}"
+    elif metric in model.series:
+        title = f"eval {title}"
+    places = decimals(value(run) for run in model.rows[:200])
+    return _value_column(f"{evaluation}/{metric}", title, value, places, ink)
 
 
-def _argument_column(name: str, ink: Ink) -> RunColumn:
+def _argument_column(name: str, model: RunsModel, ink: Ink) -> RunColumn:
     def cell(run: RunSummary) -> Cell:
         if name not in run.arguments:
             return "–", ink.of("dim")
@@ -142,4 +173,13 @@ def _argument_column(name: str, ink: Ink) -> RunColumn:
 
     title = clean(name)
     short = title if len(title) <= 14 else title.rsplit(".", 1)[-1]
-    return Column(f"args.{name}", short, cell, right=False, most=16, sort=lambda r: r.arguments.get(name))
+    values = (run.arguments[name] for run in model.rows[:200] if name in run.arguments)
+    is_number = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+    return Column(
+        f"args.{name}",
+        short,
+        cell,
+        right=is_number,
+        most=16,
+        sort=lambda run: run.arguments.get(name),
+    )

@@ -56,7 +56,7 @@ def tick_text(value: float, step: float) -> str:
 def linear_axis(low: float, high: float, count: int, tight: bool = False) -> Axis:
     """An axis over [low, high] with about `count` ticks.
 
-    Unless `tight`, the limits go out to a quarter of a tick step, so that small changes move nothing.
+    Unless `tight`, the limits go out to a quarter of a tick step, so small changes move nothing.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = 0.0, 1.0
@@ -68,6 +68,9 @@ def linear_axis(low: float, high: float, count: int, tight: bool = False) -> Axi
         part = step / 4
         low, high = math.floor(low / part + 1e-9) * part, math.ceil(high / part - 1e-9) * part
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    if last <= first:  # one label says nothing about the scale
+        step = _nice_step(step / 2.001, 1)
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     ticks = tuple((n * step, tick_text(n * step, step)) for n in range(first, last + 1))
     return Axis(low, high, ticks)
 

@@ -1,4 +1,4 @@
-"""What a series' name says: is it a loss, is it validation, is less better, which belong together."""
+"""What a series' name says: a loss? validation? is less better? which belong together?"""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from collections.abc import Iterable
 
 __all__ = ["group", "is_loss", "lower_is_better", "ordered", "split"]
 
-_LOWER = re.compile(r"loss|error|err$|nll|perplexity|ppl|bpb|bpc|rmse|mse|mae|^wer$|^cer$|fid|regret")
-_HIGHER = re.compile(r"acc|f1|auc|auroc|precision|recall|bleu|rouge|iou|dice|map|score|reward|r2|top\d|correct")
+_LOWER = re.compile(
+    r"loss|error|err$|nll|perplexity|ppl|bpb|bpc|rmse|mse|mae|^wer$|^cer$|fid|regret"
+)
+_HIGHER = re.compile(
+    r"acc|f1|auc|auroc|precision|recall|bleu|rouge|iou|dice|map|score|reward|r2|top\d|correct"
+)
 _VALIDATION = re.compile(r"^(val|valid|validation|test|eval|dev|heldout)$")
 _TRAIN = re.compile(r"^(train|training)$")
-_SETTING = re.compile(r"^(lr|learning_rate|epoch|step|time|seconds|samples|tokens|momentum|beta\d?|wd)$")
+_SETTING = re.compile(
+    r"^(lr|learning_rate|epoch|step|time|seconds|samples|tokens|momentum|beta\d?|wd)$"
+)
 
 
 def split(name: str) -> tuple[str, str]:

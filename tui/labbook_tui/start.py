@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from labbook.paths import open_book
 from labbook_tui.app import LabbookApp
+from labbook_tui.driver import DiffDriver
 
 if TYPE_CHECKING:
     from labbook_tui.read.library import Library
@@ -27,8 +28,8 @@ def start(book: str | None, run: str | None = None, *, plain_driver: bool = Fals
 
         return Library(Book(paths))
 
-    options = {"driver_class": None} if plain_driver else {}
-    LabbookApp(paths.root, library, run=run_id, **options).run()  # type: ignore[arg-type]
+    driver = None if plain_driver else DiffDriver
+    LabbookApp(paths.root, library, run=run_id, driver_class=driver).run()
 
 
 def _run_id(book: str | None, which: str) -> str:

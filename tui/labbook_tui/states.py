@@ -13,7 +13,7 @@ from labbook_tui.palette import Ink, seg
 from labbook_tui.text import ago, duration, plural
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["LOUD", "age", "dirty_text", "last_step", "mark", "state_line", "took", "warning_line"]
 
@@ -63,7 +63,9 @@ def state_line(summary: RunSummary, ink: Ink) -> Line:
     text, style = mark(summary.state, ink)
     if summary.state == "running":
         return [seg(text, style), seg(f"  {took(summary)}", ink.of("text"))]
-    return [seg(text, style), seg(f"  {age(summary)} ago, took {took(summary)}", ink.of("dim"))]
+    end = summary.ended_ns or summary.seen_ns
+    since = f"  {ago((now_ns() - end) / 1e9)} ago" if end else ""
+    return [seg(text, style), seg(f"{since}  took {took(summary)}", ink.of("dim"))]
 
 
 def dirty_text(summary: RunSummary) -> str:

@@ -17,7 +17,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 
 from labbook_tui.lines import Line, Lines, fit, under, width_of
-from labbook_tui.palette import Ink, seg
+from labbook_tui.palette import seg
 from labbook_tui.text import cut, pad
 
 __all__ = ["Cell", "Column", "VTable", "columns_that_fit"]
@@ -40,8 +40,9 @@ class Column(Generic[R]):
     spacer: int = 2
 
 
-def columns_that_fit(widths: Sequence[int], spacers: Sequence[int], room: int, start: int,
-                     frozen: int) -> list[int]:  # fmt: skip
+def columns_that_fit(
+    widths: Sequence[int], spacers: Sequence[int], room: int, start: int, frozen: int
+) -> list[int]:
     """Indices of the columns shown: the frozen ones, then those from `start` that fit whole."""
     shown: list[int] = []
     for index, (width, spacer) in enumerate(zip(widths, spacers, strict=True)):
@@ -115,12 +116,22 @@ class VTable(Lines, Generic[R], can_focus=True):
         self._widths = [
             min(
                 column.most,
-                max([column.least, cell_len(column.title) + 2 * (column.sort is not None and
-                     self.sorted_by is not None and self.sorted_by[0] == column.key)]
-                    + [cell_len(column.cell(row)[0]) for row in sample]),
+                max(
+                    [
+                        column.least,
+                        cell_len(column.title)
+                        + 2
+                        * (
+                            column.sort is not None
+                            and self.sorted_by is not None
+                            and self.sorted_by[0] == column.key
+                        ),
+                    ]
+                    + [cell_len(column.cell(row)[0]) for row in sample]
+                ),
             )
             for column in self.columns
-        ]  # fmt: skip
+        ]
 
     @property
     def page_rows(self) -> int:
@@ -136,7 +147,11 @@ class VTable(Lines, Generic[R], can_focus=True):
         """Heading and visible rows."""
         self._follow()
         shown = columns_that_fit(
-            self._widths, [c.spacer for c in self.columns], width, self.first_column, self.frozen
+            self._widths,
+            [c.spacer for c in self.columns],
+            width - 1,
+            self.first_column,
+            self.frozen,
         )
         lines = [self._heading(shown, width)]
         for place in range(self.top, min(len(self.order), self.top + height - 1)):
@@ -150,27 +165,32 @@ class VTable(Lines, Generic[R], can_focus=True):
         return lines
 
     def _heading(self, shown: list[int], width: int) -> Line:
-        ink, line = self.ink, Line()
+        ink = self.ink
+        line: Line = [seg(" ")]
         for index in shown:
             column = self.columns[index]
             title, style = column.title, ink.of("dim")
             if self.sorted_by is not None and self.sorted_by[0] == column.key:
                 mark = ink.glyphs.down if self.sorted_by[1] else ink.glyphs.up
                 title, style = f"{mark} {title}", ink.of("accent")
-            line += [seg(pad(title, self._widths[index], column.right), style),
-                     seg(" " * column.spacer)]  # fmt: skip
+            line += [
+                seg(pad(title, self._widths[index], column.right), style),
+                seg(" " * column.spacer),
+            ]
         hidden = len(self.columns) - len(shown)
         if hidden and width_of(line) + 3 <= width:
             line = [*fit(line, width - 2), seg("› " if ink.glyphs.braille else "> ", ink.of("dim"))]
         return line
 
     def _row(self, row: R, shown: list[int], width: int) -> Line:
-        line: Line = []
+        line: Line = [seg(" ")]
         for index in shown:
             column = self.columns[index]
             text, style = column.cell(row)
-            line += [seg(pad(text, self._widths[index], column.right), style),
-                     seg(" " * column.spacer)]  # fmt: skip
+            line += [
+                seg(pad(text, self._widths[index], column.right), style),
+                seg(" " * column.spacer),
+            ]
         return line
 
     def go(self, place: int) -> None:
@@ -222,5 +242,3 @@ class VTable(Lines, Generic[R], can_focus=True):
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Wheel: three rows."""
         self.action_move(-3)
-
-

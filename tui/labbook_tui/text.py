@@ -89,9 +89,10 @@ def decimals(values: Iterable[float | None], digits: int = 4) -> int:
 
     The same count is used for every row, so that the numbers stand aligned on the point.
     """
-    sizes = sorted(
-        math.floor(math.log10(abs(v))) for v in values if v and math.isfinite(v) and v != 0
-    )
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    if known and all(float(v).is_integer() for v in known):
+        return 0
+    sizes = sorted(math.floor(math.log10(abs(v))) for v in known if v)
     if not sizes:
         return digits - 1
     return min(6, max(0, digits - 1 - sizes[len(sizes) // 2]))

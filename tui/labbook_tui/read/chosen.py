@@ -12,7 +12,7 @@ from labbook_tui.models import ChosenModel, Example, Want
 from labbook_tui.read.arrays import facts_of, floats, matrix
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunReader
+    from labbook.book.runreader import RunReader
 
 __all__ = ["build", "pictures"]
 

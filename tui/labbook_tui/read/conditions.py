@@ -9,7 +9,7 @@ from labbook_tui.models import ConditionsModel, Entry, Want
 from labbook_tui.text import bytes_text, value_text
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunReader
+    from labbook.book.runreader import RunReader
 
 __all__ = ["build"]
 
@@ -19,8 +19,10 @@ def build(reader: RunReader, want: Want) -> ConditionsModel:
     found = reader.conditions or {}
     summary = reader.summary()
     if not found:
-        entries = [Entry("no conditions were recorded", heading=True),
-                   Entry("why", clean(summary.why) or "the run's files hold none", "warn")]  # fmt: skip
+        entries = [
+            Entry("no conditions were recorded", heading=True),
+            Entry("why", clean(summary.why) or "the run's files hold none", "warn"),
+        ]
         return ConditionsModel(summary, tuple(entries))
     entries = [
         *_arguments(found.get("arguments") or {}),
@@ -53,8 +55,13 @@ def _arguments(arguments: dict[str, Any]) -> list[Entry]:
     masked = set(arguments.get("masked") or ())
     for name, value in _flat(values):
         hidden = name in masked
-        out.append(Entry(clean(name), "masked" if hidden else clean(value_text(value)),
-                         "dim" if hidden else "text"))  # fmt: skip
+        out.append(
+            Entry(
+                clean(name),
+                "masked" if hidden else clean(value_text(value)),
+                "dim" if hidden else "text",
+            )
+        )
     return out
 
 
@@ -77,7 +84,9 @@ def _code(found: dict[str, Any]) -> list[Entry]:
         return out
     count = f"{len(dirty)} file" + ("s" if len(dirty) != 1 else "")
     out.append(Entry("! tree", f"dirty: {count} not as committed", "warn"))
-    out += [Entry(f"  {clean(item.get('status'))}", clean(item.get("path")), "warn") for item in dirty]
+    out += [
+        Entry(f"  {clean(item.get('status'))}", clean(item.get("path")), "warn") for item in dirty
+    ]
     return out
 
 
@@ -87,8 +96,12 @@ def _command(found: dict[str, Any]) -> list[Entry]:
     command = found.get("command") or []
     out.append(Entry("command", clean(" ".join(str(word) for word in command))))
     out.append(Entry("folder", clean(found.get("cwd") or "–")))
-    out.append(Entry("python", clean(f"{python.get('version', '–')} {python.get('executable', '')}")))
-    out.append(Entry("pid", f"{found.get('pid', '–')} on {clean(found.get('host') or 'unknown host')}"))
+    out.append(
+        Entry("python", clean(f"{python.get('version', '–')} {python.get('executable', '')}"))
+    )
+    out.append(
+        Entry("pid", f"{found.get('pid', '–')} on {clean(found.get('host') or 'unknown host')}")
+    )
     if (found.get("world_size") or 1) > 1:
         out.append(Entry("rank", f"{found.get('rank')} of {found.get('world_size')}"))
     return out
@@ -98,7 +111,9 @@ def _machine(machine: dict[str, Any], found: dict[str, Any]) -> list[Entry]:
     out = [Entry("machine", heading=True)]
     system = " ".join(clean(machine[key]) for key in ("system", "kernel") if machine.get(key))
     out.append(Entry("system", system or "–"))
-    out.append(Entry("cpu", f"{clean(machine.get('cpu') or '–')}, {machine.get('cores', '?')} cores"))
+    out.append(
+        Entry("cpu", f"{clean(machine.get('cpu') or '–')}, {machine.get('cores', '?')} cores")
+    )
     if machine.get("memory_bytes"):
         out.append(Entry("memory", bytes_text(machine["memory_bytes"])))
     for gpu in machine.get("gpus") or ():

@@ -12,7 +12,7 @@ from labbook_tui.read.arrays import curve_arrays, floats, milliseconds
 from labbook_tui.series import group, ordered
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunReader
+    from labbook.book.runreader import RunReader
 
 __all__ = ["build", "build_preview", "result_curves", "series_curve"]
 
@@ -24,7 +24,9 @@ def series_curve(reader: RunReader, name: str, x: str = "step") -> Curve:
     table = reader.series(name)
     across = floats(table.column("step"))
     if x == "hours":
-        across = (milliseconds(table.column("time")) - (reader.summary().created_ns or 0) / 1e6) / 3.6e6
+        across = (
+            milliseconds(table.column("time")) - (reader.summary().created_ns or 0) / 1e6
+        ) / 3.6e6
     return Curve(name, *curve_arrays(across, floats(table.column("value"))))
 
 
@@ -54,8 +56,11 @@ def build(reader: RunReader, want: Want) -> CurvesModel:
     everything = ordered({*known, *results})
     if not names:
         names = everything[:FIRST_NAMES]
-    curves = {name: results.get(name) or series_curve(reader, name, axis)
-              for name in names if name in results or name in known}  # fmt: skip
+    curves = {
+        name: results.get(name) or series_curve(reader, name, axis)
+        for name in names
+        if name in results or name in known
+    }
     return CurvesModel(reader.summary(), tuple(everything), curves)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from labbook.book.text import clean
 from labbook_tui.models import EventRow, EventsModel, Want
 from labbook_tui.read.arrays import floats, milliseconds
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunReader
+    from labbook.book.runreader import RunReader
 
 __all__ = ["build"]
 
@@ -27,7 +29,7 @@ def build(reader: RunReader, want: Want) -> EventsModel:
         rows = [
             EventRow(
                 int(at * 1e6),
-                int(step) if step == step else None,
+                int(step) if np.isfinite(step) else None,
                 clean(kind or ""),
                 clean(text or ""),
                 _fields(fields),
@@ -36,8 +38,11 @@ def build(reader: RunReader, want: Want) -> EventsModel:
         ]
     rows += _ending(reader)
     rows.sort(key=lambda row: row.time_ns or 0, reverse=True)
-    faults = [EventRow(None, None, "fault", f"{clean(kind)}: {count} times")
-              for kind, count in summary.faults.items() if count]  # fmt: skip
+    faults = [
+        EventRow(None, None, "fault", f"{clean(kind)}: {count} times")
+        for kind, count in summary.faults.items()
+        if count
+    ]
     return EventsModel(summary, tuple(faults + rows))
 
 

@@ -1,4 +1,4 @@
-"""The book as the reader thread sees it: a few run readers kept warm, one builder a kind of model."""
+"""From a book to models: a few run readers kept warm, and one builder for each kind of model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from labbook_tui.models import Want
 from labbook_tui.read import chosen, conditions, curves, evaluations, events, machine, output, runs
 
 if TYPE_CHECKING:
-    from labbook.book.reading import Book, RunReader
+    from labbook.book.reading import Book
+    from labbook.book.runreader import RunReader
 
 __all__ = ["Library"]
 
@@ -47,9 +48,11 @@ class Library:
             return runs.build(self._book, before)
         reader, version = self._reader(want.run)
         state = reader.state.name
-        if before is not None and want.kind not in _POLLED and (
-            self._built.get(want) == (version, state)
-        ):  # fmt: skip
+        if (
+            before is not None
+            and want.kind not in _POLLED
+            and (self._built.get(want) == (version, state))
+        ):
             return before
         model = _BUILDERS[want.kind](reader, want)
         self._built[want] = (version, state)

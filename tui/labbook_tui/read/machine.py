@@ -11,7 +11,7 @@ from labbook_tui.models import Gauge, GaugesModel, Want
 from labbook_tui.read.arrays import floats, milliseconds
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunReader
+    from labbook.book.runreader import RunReader
 
 __all__ = ["build"]
 

@@ -9,7 +9,7 @@ from labbook.book.text import clean
 from labbook_tui.models import OutputModel, Want
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunReader
+    from labbook.book.runreader import RunReader
 
 __all__ = ["build", "screen_lines"]
 

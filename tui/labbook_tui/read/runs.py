@@ -9,7 +9,8 @@ from labbook_tui.models import RunsModel
 from labbook_tui.series import ordered
 
 if TYPE_CHECKING:
-    from labbook.book.reading import Book, RunSummary
+    from labbook.book.reading import Book
+    from labbook.book.summary import RunSummary
 
 __all__ = ["build", "differing_arguments"]
 
@@ -28,9 +29,7 @@ def build(book: Book, before: object) -> RunsModel:
     )
     ranked = ordered(metric for _, metric in metrics)
     pairs = sorted(metrics, key=lambda pair: (ranked.index(pair[1]), pair[0]))
-    return RunsModel(
-        rows, tuple(differing_arguments(rows)), tuple(ordered(counts)), tuple(pairs)
-    )
+    return RunsModel(rows, tuple(differing_arguments(rows)), tuple(ordered(counts)), tuple(pairs))
 
 
 def differing_arguments(rows: tuple[RunSummary, ...]) -> list[str]:

@@ -19,26 +19,48 @@ from labbook_tui.views.base import Scrolled
 __all__ = ["HelpScreen", "help_lines"]
 
 EVERYWHERE = [
-    ("1", "the runs"), ("2", "curves"), ("3", "examples: the chosen set over the run"),
-    ("4", "evaluations of its checkpoints"), ("5", "machine: the gauges"),
-    ("6", "conditions: arguments, code, packages"), ("7", "output"), ("8", "events and faults"),
-    ("j k ↑ ↓", "move"), ("g G", "first, last"), ("ctrl+d ctrl+u", "half a screen"),
-    ("enter", "open"), ("esc", "back"), ("/", "filter or find"), ("T", "light or dark"),
-    ("ctrl+p", "command palette"), ("?", "this help"), ("q", "quit"),
-]  # fmt: skip
+    ("1", "the runs"),
+    ("2", "curves"),
+    ("3", "examples: the chosen set over the run"),
+    ("4", "evaluations of its checkpoints"),
+    ("5", "machine: the gauges"),
+    ("6", "conditions: arguments, code, packages"),
+    ("7", "output"),
+    ("8", "events and faults"),
+    ("j k ↑ ↓", "move"),
+    ("g G", "first, last"),
+    ("ctrl+d ctrl+u", "half a screen"),
+    ("enter", "open"),
+    ("esc", "back"),
+    ("/", "filter or find"),
+    ("T", "light or dark"),
+    ("ctrl+p", "command palette"),
+    ("?", "this help"),
+    ("q", "quit"),
+]
 RUNS = [
-    ("s S", "sort by the next column; reverse"), ("h l", "scroll columns"), ("p", "preview on or off"),
+    ("s S", "sort by the next column; reverse"),
+    ("h l", "scroll columns"),
+    ("p", "preview on or off"),
     ("/", "filter:  lr<0.01  state:killed  since:2d  -tag:debug  dirty:yes"),
-]  # fmt: skip
+]
 CURVES = [
-    ("n N", "next, previous chart"), ("enter", "one chart large"), ("← →", "cursor: exact values"),
-    ("l", "log axis"), ("s", "smoothing: by length, 0, .6, .9, .99"), ("r", "raw values behind"),
-    ("x", "over steps or hours"), ("+ - 0", "zoom in, out, all"), ("/", "series by name"),
-]  # fmt: skip
+    ("n N", "next, previous chart"),
+    ("enter", "one chart large"),
+    ("← →", "cursor: exact values"),
+    ("l", "log axis"),
+    ("s", "smoothing: by length, 0, .6, .9, .99"),
+    ("r", "raw values behind"),
+    ("x", "over steps or hours"),
+    ("+ - 0", "zoom in, out, all"),
+    ("/", "series by name"),
+]
 EXAMPLES = [
-    ("j k", "example"), ("h l H L", "step, ten steps"), ("o", "sort: final loss, mean, change, id"),
+    ("j k", "example"),
+    ("h l H L", "step, ten steps"),
+    ("o", "sort: final loss, mean, change, id"),
     ("c", "another chosen set"),
-]  # fmt: skip
+]
 EVALUATIONS = [("h l", "metric"), ("b", "to the best checkpoint by it")]
 STATES = ("running", "finished", "failed", "interrupted", "terminated", "killed", "unknown")
 
@@ -46,8 +68,15 @@ STATES = ("running", "finished", "failed", "interrupted", "terminated", "killed"
 def help_lines(width: int, ink: Ink) -> list[Line]:
     """All keys in one or two columns, and the marks."""
     left = [*_block("everywhere", EVERYWHERE, ink), [], *_marks(ink)]
-    right = [*_block("runs", RUNS, ink), [], *_block("curves", CURVES, ink), [],
-             *_block("examples", EXAMPLES, ink), [], *_block("evaluations", EVALUATIONS, ink)]  # fmt: skip
+    right = [
+        *_block("runs", RUNS, ink),
+        [],
+        *_block("curves", CURVES, ink),
+        [],
+        *_block("examples", EXAMPLES, ink),
+        [],
+        *_block("evaluations", EVALUATIONS, ink),
+    ]
     if width < 110:
         return [*left, [], *right]
     return beside(left, right, 54, [seg("  ")])
@@ -55,7 +84,13 @@ def help_lines(width: int, ink: Ink) -> list[Line]:
 
 def _block(title: str, keys: list[tuple[str, str]], ink: Ink) -> list[Line]:
     lines: list[Line] = [[seg(f" {title}", ink.of("accent", "b"))]]
-    return [*lines, *([seg(f"  {key:<14}", ink.of("text", "b")), seg(what, ink.of("dim"))] for key, what in keys)]
+    return [
+        *lines,
+        *(
+            [seg(f"  {key:<14}", ink.of("text", "b")), seg(what, ink.of("dim"))]
+            for key, what in keys
+        ),
+    ]
 
 
 def _marks(ink: Ink) -> list[Line]:
@@ -63,8 +98,18 @@ def _marks(ink: Ink) -> list[Line]:
     for state in STATES:
         text, style = mark(state, ink)
         lines.append([seg(f"  {text}", style)])
-    lines.append([seg(f"  {ink.glyphs.dirty} ", ink.of("warn", "b")), seg("started from a dirty tree", ink.of("dim"))])
-    lines.append([seg(f"  {ink.glyphs.best} ", ink.of("good")), seg("best by this metric, full sets only", ink.of("dim"))])
+    lines.append(
+        [
+            seg(f"  {ink.glyphs.dirty} ", ink.of("warn", "b")),
+            seg("started from a dirty tree", ink.of("dim")),
+        ]
+    )
+    lines.append(
+        [
+            seg(f"  {ink.glyphs.best} ", ink.of("good")),
+            seg("best by this metric, full sets only", ink.of("dim")),
+        ]
+    )
     return lines
 
 

@@ -26,13 +26,19 @@ from labbook_tui.views.machine import MachineView
 from labbook_tui.views.output import OutputView
 
 if TYPE_CHECKING:
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["VIEWS", "RunScreen"]
 
 VIEWS: tuple[type[View], ...] = (
-    CurvesView, ChosenView, EvaluationsView, MachineView, ConditionsView, OutputView, EventsView,
-)  # fmt: skip
+    CurvesView,
+    ChosenView,
+    EvaluationsView,
+    MachineView,
+    ConditionsView,
+    OutputView,
+    EventsView,
+)
 """In the order of the digits from 2."""
 
 
@@ -106,7 +112,10 @@ class RunScreen(BaseScreen):
         if run is None:
             words = self.problem or "reading…"
             return [seg(f" {self.run_id}  ", ink.of("text", "b")), seg(words, ink.of("dim"))]
-        line: Line = [seg(f" {cut(clean(run.name), 32)}  ", ink.of("text", "b")), *state_line(run, ink)]
+        line: Line = [
+            seg(f" {cut(clean(run.name), 32)}  ", ink.of("text", "b")),
+            *state_line(run, ink),
+        ]
         step = last_step(run)
         if step is not None:
             line.append(seg(f"  step {grouped(step)}", ink.of("text")))
@@ -133,13 +142,16 @@ class RunScreen(BaseScreen):
     def _tabs(self) -> Line:
         ink = self.host.ink
         names = [(1, "Runs"), *((i + 2, view.NAME) for i, view in enumerate(self.views))]
-        wide = sum(len(name) + 4 for _, name in names) <= self.size.width
+        wide = sum(len(name) + 4 for _, name in names) < self.size.width
         line: Line = [seg(" ")]
         for number, name in names:
             is_here = number == self.number
-            label = name if wide or is_here else name[:5]
             style = ink.of("accent", "bu") if is_here else ink.of("dim")
-            line += [seg(f"{number} ", ink.of("accent" if is_here else "faint")), seg(label, style), seg("  ")]
+            line += [
+                seg(f"{number} ", ink.of("accent" if is_here else "faint")),
+                seg(name, style),
+                seg("  " if wide else " "),
+            ]
         return line
 
     def action_view(self, number: int) -> None:
@@ -148,7 +160,11 @@ class RunScreen(BaseScreen):
         for view in self.views:
             view.display = view is self.view
         self.view.focus()
-        finds = [("/", "find")] if isinstance(self.view, Scrolled) and ("/", "find") not in self.view.KEYS else []
+        finds = (
+            [("/", "find")]
+            if isinstance(self.view, Scrolled) and ("/", "find") not in self.view.KEYS
+            else []
+        )
         self.query_one("#keys", Keys).show(
             [*self.view.KEYS, *finds, ("1-8", "view"), ("esc", "back"), ("?", "help")]
         )

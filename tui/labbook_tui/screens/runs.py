@@ -23,14 +23,20 @@ from labbook_tui.text import cut, grouped, plural
 if TYPE_CHECKING:
     from textual import events
 
-    from labbook.book.reading import RunSummary
+    from labbook.book.summary import RunSummary
 
 __all__ = ["RunsScreen"]
 
 KEYS = [
-    ("enter", "open"), ("2-8", "open at view"), ("/", "filter"), ("s S", "sort"), ("h l", "columns"),
-    ("p", "preview"), ("?", "help"), ("q", "quit"),
-]  # fmt: skip
+    ("enter", "open"),
+    ("2-8", "open at view"),
+    ("/", "filter"),
+    ("s S", "sort"),
+    ("h l", "columns"),
+    ("p", "preview"),
+    ("?", "help"),
+    ("q", "quit"),
+]
 
 EMPTY = "no runs yet. In a training script:  run = labbook.start()   run.log(loss=loss)"
 
@@ -85,9 +91,15 @@ class RunsScreen(BaseScreen):
     def on_resize(self, event: events.Resize) -> None:
         """The preview folds away where rows are few."""
         super().on_resize(event)
-        height = event.size.height
-        rows = 0 if height < 20 else max(9, height * 45 // 100)
-        self.preview.styles.height = rows
+        self._share(event.size.height)
+
+    def _share(self, height: int) -> None:
+        """Rows for the preview: nearly half, and more where the runs are few."""
+        runs = len(self.table.order) if self.model is not None else height
+        least, most = max(9, height * 45 // 100), height * 65 // 100
+        rows = 0 if height < 20 else min(max(least, height - runs - 6), most)
+        if self.preview.styles.height is None or self.preview.styles.height.value != rows:
+            self.preview.styles.height = rows
         self.preview.display = self.has_preview and rows > 0
 
     def wants(self) -> tuple[Want, ...]:
@@ -150,6 +162,7 @@ class RunsScreen(BaseScreen):
             ids = {model.rows[i].id: place for place, i in enumerate(order)}
             keep = ids.get(current.id, min(table.cursor, max(0, len(order) - 1)))
         table.set_rows(model.rows, order, keep)
+        self._share(self.size.height)
         self._head()
         self._cursor_moved()
 
@@ -164,8 +177,10 @@ class RunsScreen(BaseScreen):
             line += [seg(f"  {grouped(dirty)} from a dirty tree", ink.of("warn"))] if dirty else []
         if self.filter:
             shown = len(self.table.order)
-            line += [seg(f"   / {self.filter}", ink.of("accent")),
-                     seg(f"  {shown} shown", ink.of("dim" if shown else "bad"))]  # fmt: skip
+            line += [
+                seg(f"   / {self.filter}", ink.of("accent")),
+                seg(f"  {shown} shown", ink.of("dim" if shown else "bad")),
+            ]
         if self.problem:
             line += [seg(f"   {self.problem}", ink.of("bad"))]
         width = self.size.width
@@ -249,5 +264,5 @@ class RunsScreen(BaseScreen):
     def action_preview(self) -> None:
         """Show or hide the curve below."""
         self.has_preview = not self.has_preview
-        self.preview.display = self.has_preview and self.size.height >= 20
+        self._share(self.size.height)
         self.ask()

@@ -93,7 +93,9 @@ class Scrolled(View):
         self.hits = [i for i, row in enumerate(rows) if self.found in _text(row).lower()]
         hit = self.ink.cursor
         return [
-            [seg(part.text, (part.style or hit) + hit) for part in row] if self.top + i in self.hits else row
+            [seg(part.text, (part.style or hit) + hit) for part in row]
+            if self.top + i in self.hits
+            else row
             for i, row in enumerate(shown)
         ]
 
@@ -103,7 +105,9 @@ class Scrolled(View):
         self.redraw()
         if not self.found:
             return ""
-        if self.hits and not any(self.top <= hit < self.top + self.size.height for hit in self.hits):
+        if self.hits and not any(
+            self.top <= hit < self.top + self.size.height for hit in self.hits
+        ):
             self.action_next(1)
         return f"{len(self.hits)} lines"
 

@@ -13,7 +13,7 @@ from labbook_tui.heatmap import Grid, draw_heatmap, resample
 from labbook_tui.lines import Line, fit
 from labbook_tui.models import ChosenModel, Want
 from labbook_tui.palette import Ink, seg
-from labbook_tui.text import grouped, number, pad
+from labbook_tui.text import grouped, number
 from labbook_tui.views.base import MOVES, View
 
 __all__ = ["ORDERS", "ChosenView", "colour_limits", "sort_examples"]
@@ -58,14 +58,22 @@ def colour_limits(loss: Floats) -> tuple[float, float, bool]:
     return low, high, False
 
 
+def side_width(width: int) -> int:
+    """Columns of the panel beside the map."""
+    return max(28, min(44, width * 36 // 100))
+
+
 class ChosenView(View):
     """Rows are examples, columns are observations; two examples share a line of half-blocks."""
 
     KIND = "chosen"
     NAME = "Examples"
     KEYS: ClassVar[list[tuple[str, str]]] = [
-        ("j k", "example"), ("h l", "step"), ("o", "sort"), ("c", "next set"),
-    ]  # fmt: skip
+        ("j k", "example"),
+        ("h l", "step"),
+        ("o", "sort"),
+        ("c", "next set"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         *MOVES,
         Binding("h,left", "step(-1)", "earlier", show=False),
@@ -109,9 +117,9 @@ class ChosenView(View):
         self.rows = sort_examples(model.loss, self.order_name)
         ids = [model.examples[int(row)].id for row in self.rows]
         moved = self.place > 0 and keep in ids
-        self.place = ids.index(keep) if moved and keep is not None else min(
-            self.place, max(0, len(ids) - 1)
-        )  # fmt: skip
+        self.place = (
+            ids.index(keep) if moved and keep is not None else min(self.place, max(0, len(ids) - 1))
+        )
 
     @property
     def observation(self) -> int:
@@ -126,15 +134,16 @@ class ChosenView(View):
             return self.waiting()
         if not model.name:
             return self.note(
-                "no chosen set. Add  chosen = run.choose(val_set, n=64)  and  chosen.observe(model, loss_fn)"
+                "no chosen set. Add  chosen = run.choose(val_set, n=64)  "
+                "and  chosen.observe(model, loss_fn)"
             )
         if not len(model.steps) or not len(model.examples):
             return self.note(f"chosen set {model.name!r}: nothing observed yet (chosen.observe)")
-        side = max(28, min(44, width * 36 // 100))
+        side = side_width(width)
         left = width - side - 3
         map_lines = self._map(model, left, height)
         panel = example_lines(
-            model, int(self.rows[self.place]), self.observation, side, height, self.ink
+            model, (int(self.rows[self.place]), self.observation), (side, height), self.ink
         )
         gap: Line = [seg(f" {self.ink.glyphs.side} ", self.ink.of("faint"))]
         lines: list[Line] = []
@@ -143,21 +152,30 @@ class ChosenView(View):
             lines.append([*fit(first, left), *gap, *(panel[row] if row < len(panel) else [])])
         return lines
 
+    def _grid(self, width: int) -> Grid:
+        """Columns for the observations; while there come more, they seldom move."""
+        model = self.model
+        count = len(model.steps) if model else 0
+        is_live = model is not None and model.summary.state == "running"
+        return Grid.of(count, width - 2, is_growing=is_live)
+
     def _map(self, model: ChosenModel, width: int, height: int) -> list[Line]:
         ink = self.ink
         per_line = 2 if ink.heat else 1
         body = height - 3
-        grid = Grid.of(len(model.steps), width - 2)
+        grid = self._grid(width)
         visible = min(len(self.rows), body * per_line)
         stretch = max(1, min(4, body * per_line // max(1, len(self.rows))))
-        self.top = min(max(self.top, self.place - visible + 1), self.place, len(self.rows) - visible)
+        self.top = min(
+            max(self.top, self.place - visible + 1), self.place, len(self.rows) - visible
+        )
         shown = self.rows[max(0, self.top) : max(0, self.top) + visible]
         low, high, is_log = colour_limits(model.loss)
         values = model.loss[shown]
         if is_log:
             values = np.log10(np.maximum(values, 1e-30))
         pixels = np.repeat(resample(values, grid), stretch, axis=0)
-        head = self._head(model, width)
+        head = self._head(model, len(shown))
         pointer = (self.place - max(0, self.top)) * stretch // per_line
         lines: list[Line] = []
         column = grid.column(self.observation)
@@ -168,11 +186,21 @@ class ChosenView(View):
         axis = _axis(model, grid, column, width, ink)
         return [head, *lines, axis, self._scale(low, high, is_log, width)]
 
-    def _head(self, model: ChosenModel, width: int) -> Line:
+    def _head(self, model: ChosenModel, n_shown: int) -> Line:
         ink = self.ink
-        several = f" ({model.sets.index(model.name) + 1} of {len(model.sets)})" if len(model.sets) > 1 else ""
-        words = f"{model.name}{several}: {len(model.examples)} examples × {grouped(len(model.steps))} steps"
-        return [seg(" " + words, ink.of("text", "b")), seg(f"  by {self.order_name}", ink.of("dim"))]
+        several = (
+            f" ({model.sets.index(model.name) + 1} of {len(model.sets)})"
+            if len(model.sets) > 1
+            else ""
+        )
+        counts = f"{len(model.examples)} examples × {grouped(len(model.steps))} steps"
+        words = f"{model.name}{several}: {counts}"
+        first = self.top + 1
+        part = f", {first}–{first + n_shown - 1}" if n_shown < len(self.rows) else ""
+        return [
+            seg(" " + words, ink.of("text", "b")),
+            seg(f"  by {self.order_name}{part}", ink.of("dim")),
+        ]
 
     def _scale(self, low: float, high: float, is_log: bool, width: int) -> Line:
         """The colours from low to high with their values."""
@@ -203,7 +231,8 @@ class ChosenView(View):
         if self.model is None or not len(self.model.steps):
             return
         count = len(self.model.steps)
-        grid = Grid.of(count, max(8, self.size.width - 40))
+        width = self.size.width
+        grid = self._grid(width - side_width(width) - 3)
         following = min(max(0, self.observation + by * grid.chunk), count - 1)
         self.at = None if following == count - 1 else following
         self.redraw()
@@ -240,7 +269,9 @@ def _axis(model: ChosenModel, grid: Grid, column: int, width: int, ink: Ink) -> 
     text = "".join(words)
     before, after = text[:start], text[start + len(here) :]
     # a label that the cursor's would touch is left out
-    before = before if not before or before[-1] == " " else before.rstrip("0123456789 ").ljust(start)
+    before = (
+        before if not before or before[-1] == " " else before.rstrip("0123456789 ").ljust(start)
+    )
     after = after if not after or after[0] == " " else " " * len(after)
     line = [seg(before, ink.of("dim")), seg(here, ink.of("accent", "b")), seg(after, ink.of("dim"))]
     return fit(line, width)
@@ -248,4 +279,4 @@ def _axis(model: ChosenModel, grid: Grid, column: int, width: int, ink: Ink) -> 
 
 def _step(model: ChosenModel, column: int, grid: Grid) -> str:
     value = model.steps[grid.observation(column)]
-    return pad(grouped(int(value)), 1) if np.isfinite(value) else "–"
+    return grouped(int(value)) if np.isfinite(value) else "–"

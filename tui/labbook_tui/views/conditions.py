@@ -1,4 +1,4 @@
-"""Conditions: arguments, code, process, machine, packages; everything known before the first step."""
+"""Conditions: arguments, code, process, machine, packages; all known before the first step."""
 
 from __future__ import annotations
 
@@ -51,8 +51,14 @@ def entry_lines(entries: tuple[Entry, ...], width: int, ink: Ink) -> list[Line]:
         if entry.name:
             if lines:
                 lines.append([])
-            lines.append([seg(f" {entry.name}", ink.of("accent", "b")),
-                          seg(f"  {cut(entry.value, max(0, width - len(entry.name) - 4))}", ink.of("dim"))])  # fmt: skip
+            lines.append(
+                [
+                    seg(f" {entry.name}", ink.of("accent", "b")),
+                    seg(
+                        f"  {cut(entry.value, max(0, width - len(entry.name) - 4))}", ink.of("dim")
+                    ),
+                ]
+            )
     return lines
 
 
@@ -70,8 +76,10 @@ def _section(entries: list[Entry], width: int, ink: Ink) -> list[Line]:
     for row in range(rows):
         line: Line = [seg("  ")]
         for entry in entries[row::rows]:
-            line += [seg(cut(entry.name, name_width).ljust(name_width + 2), ink.of("dim")),
-                     seg(entry.value.ljust(value_width + 2), ink.of(entry.meaning))]  # fmt: skip
+            line += [
+                seg(cut(entry.name, name_width).ljust(name_width + 2), ink.of("dim")),
+                seg(entry.value.ljust(value_width + 2), ink.of(entry.meaning)),
+            ]
         lines.append(line)
     return lines
 
@@ -81,7 +89,11 @@ def _entry(entry: Entry, name_width: int, width: int, ink: Ink) -> list[Line]:
     room = max(8, width - name_width - 5)
     parts = [entry.value[at : at + room] for at in range(0, len(entry.value), room)] or [""]
     meaning = entry.meaning if entry.meaning == "warn" else "dim"
-    first: Line = [seg("  " + cut(entry.name, name_width).ljust(name_width + 2), ink.of(meaning)),
-                   seg(parts[0], ink.of(entry.meaning))]  # fmt: skip
-    rest: list[Line] = [[seg(" " * (name_width + 4) + part, ink.of(entry.meaning))] for part in parts[1:]]
+    first: Line = [
+        seg("  " + cut(entry.name, name_width).ljust(name_width + 2), ink.of(meaning)),
+        seg(parts[0], ink.of(entry.meaning)),
+    ]
+    rest: list[Line] = [
+        [seg(" " * (name_width + 4) + part, ink.of(entry.meaning))] for part in parts[1:]
+    ]
     return [first, *rest]

@@ -37,9 +37,16 @@ class CurvesView(View):
     KIND = "curves"
     NAME = "Curves"
     KEYS: ClassVar[list[tuple[str, str]]] = [
-        ("n N", "chart"), ("enter", "large"), ("← →", "cursor"), ("l", "log"), ("s", "smooth"),
-        ("r", "raw"), ("x", "axis"), ("+ - 0", "zoom"), ("/", "find"),
-    ]  # fmt: skip
+        ("n N", "chart"),
+        ("enter", "large"),
+        ("← →", "cursor"),
+        ("l", "log"),
+        ("s", "smooth"),
+        ("r", "raw"),
+        ("x", "axis"),
+        ("+ - 0", "zoom"),
+        ("/", "find"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n,j,down,tab", "next(1)", "next chart", show=False),
         Binding("N,k,up,shift+tab", "next(-1)", "previous chart", show=False),
@@ -119,9 +126,11 @@ class CurvesView(View):
             return self.waiting()
         charts = self.charts()
         if not charts:
-            text = f"no series has {self.pattern!r} in its name: esc shows all" if self.pattern else (
-                "no series yet: run.log(loss=loss, step=step) writes one"
-            )  # fmt: skip
+            text = (
+                f"no series has {self.pattern!r} in its name: esc shows all"
+                if self.pattern
+                else ("no series yet: run.log(loss=loss, step=step) writes one")
+            )
             return self.note(text)
         if self.is_large:
             return self._large(width, height)
@@ -131,13 +140,15 @@ class CurvesView(View):
         known = self.model.curves if self.model else {}
         return [replace(known[name], name=clean(name)) for name in names if name in known]
 
-    def _drawn(self, title: str, names: list[str], width: int, height: int, large: bool) -> list[Line]:
+    def _drawn(
+        self, title: str, names: list[str], width: int, height: int, large: bool
+    ) -> list[Line]:
         curves = self._curves(names)
         live = self.model is not None and self.model.summary.state == "running"
         options = replace(self.options, live=live, x_name=self.axis)
         if not large:
             options = replace(options, cursor=None, x_limits=None)
-        return draw_chart(clean(title), curves, width, height, self.ink, options)
+        return draw_chart(clean(title), curves, (width, height), self.ink, options)
 
     def _grid(self, charts: list[tuple[str, list[str]]], width: int, height: int) -> list[Line]:
         columns, rows = grid_shape(width, height, len(charts))
@@ -171,7 +182,10 @@ class CurvesView(View):
         charts = self.charts()
         title, names = charts[self.chosen]
         place: Line = [seg(f" chart {self.chosen + 1} of {len(charts)}", self.ink.of("dim"))]
-        return [*self._drawn(title, names, width, height - 1, large=True), self._read_out(names) or place]
+        return [
+            *self._drawn(title, names, width, height - 1, large=True),
+            self._read_out(names) or place,
+        ]
 
     def _read_out(self, names: list[str]) -> Line:
         """Exact values at the cursor: as logged, and smoothed where it is."""

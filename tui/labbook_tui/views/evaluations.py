@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 import numpy as np
@@ -24,8 +25,12 @@ class EvaluationsView(View):
     """Rows are checkpoints, newest first; the curve below is of the chosen metric."""
 
     KIND = "evaluations"
-    NAME = "Evaluations"
-    KEYS: ClassVar[list[tuple[str, str]]] = [("j k", "checkpoint"), ("h l", "metric"), ("b", "to the best")]
+    NAME = "Evals"
+    KEYS: ClassVar[list[tuple[str, str]]] = [
+        ("j k", "checkpoint"),
+        ("h l", "metric"),
+        ("b", "to the best"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         *MOVES,
         ("h,left", "metric(-1)", "previous metric"),
@@ -45,7 +50,11 @@ class EvaluationsView(View):
         old = self.model.rows[self.cursor] if self.model and self.model.rows else None
         self.model = model
         if old is not None and self.cursor:
-            same = [i for i, row in enumerate(model.rows) if (row.step, row.file) == (old.step, old.file)]
+            same = [
+                i
+                for i, row in enumerate(model.rows)
+                if (row.step, row.file) == (old.step, old.file)
+            ]
             self.cursor = same[0] if same else min(self.cursor, max(0, len(model.rows) - 1))
 
     @property
@@ -66,8 +75,12 @@ class EvaluationsView(View):
         about = self._about(model, width)
         if not below:
             return [*table, [], *about]
-        return [*table, *([] for _ in range(height - below - 2 - len(table))), *about,
-                *self._curve(model, width, below)]  # fmt: skip
+        return [
+            *table,
+            *([] for _ in range(height - below - 2 - len(table))),
+            *about,
+            *self._curve(model, width, below),
+        ]
 
     def _table(self, model: EvaluationsModel, width: int, height: int) -> list[Line]:
         ink, rows = self.ink, max(1, height - 1)
@@ -100,7 +113,9 @@ class EvaluationsView(View):
 
     @staticmethod
     def _places(model: EvaluationsModel, pair: Pair) -> int:
-        values = [r.outcomes[pair[0]].metrics.get(pair[1]) for r in model.rows if pair[0] in r.outcomes]
+        values = [
+            r.outcomes[pair[0]].metrics.get(pair[1]) for r in model.rows if pair[0] in r.outcomes
+        ]
         return decimals(values)
 
     def _row(
@@ -109,7 +124,10 @@ class EvaluationsView(View):
         ink, row = self.ink, model.rows[place]
         step = grouped(row.step) if row.step is not None else "–"
         age = ago((now_ns() - row.time_ns) / 1e9) if row.time_ns else "–"
-        line: Line = [seg(f"   {step:>9}  ", ink.of("text", "b")), seg(f"{age:>4}  ", ink.of("dim"))]
+        line: Line = [
+            seg(f"   {step:>9}  ", ink.of("text", "b")),
+            seg(f"{age:>4}  ", ink.of("dim")),
+        ]
         if not row.outcomes:
             meaning = "bad" if row.reason.startswith("failed") else "warn"
             line.append(seg(row.reason, ink.of(meaning if row.reason[:6] != "no res" else "dim")))
@@ -119,20 +137,28 @@ class EvaluationsView(View):
             text = result_text(row, pair, self._places(model, pair))
             mark = ink.glyphs.best if is_best else " "
             style = ink.of("good", "b") if is_best else None if text != "–" else ink.of("dim")
-            line += [seg(pad(text, widths[pair], right=True), style), seg(f" {mark} ", ink.of("good"))]
+            line += [
+                seg(pad(text, widths[pair], right=True), style),
+                seg(f" {mark} ", ink.of("good")),
+            ]
         return [*line, *_coverage(row, ink)]
 
     def _about(self, model: EvaluationsModel, width: int) -> list[Line]:
         """Two lines: the checkpoint, and what is to be said against its results."""
         ink, row = self.ink, model.rows[self.cursor]
-        line = [seg(f" {row.file}", ink.of("text")), seg(f"  {bytes_text(row.size)}", ink.of("dim"))]
+        line = [
+            seg(f" {row.file}", ink.of("text")),
+            seg(f"  {bytes_text(row.size) if row.size else ''}", ink.of("dim")),
+        ]
         warnings = [text for o in row.outcomes.values() for text in o.warnings]
         broken = sum(o.nonfinite for o in row.outcomes.values())
         if broken:
             warnings.insert(0, plural(broken, "value") + " not finite, left out of the means")
         if row.outcomes and row.reason:
             warnings.append(row.reason)
-        second: Line = [seg(" " + cut(f"{ink.glyphs.dirty} " + "; ".join(warnings), width - 2), ink.of("warn"))]
+        second: Line = [
+            seg(" " + cut(f"{ink.glyphs.dirty} " + "; ".join(warnings), width - 2), ink.of("warn"))
+        ]
         return [line, second if warnings else []]
 
     def _curve(self, model: EvaluationsModel, width: int, height: int) -> list[Line]:
@@ -143,7 +169,7 @@ class EvaluationsView(View):
         curves = [*(c for c in model.training if pair == model.metrics[0]), evaluation]
         options = ChartOptions(live=model.summary.state == "running")
         title = "" if len(curves) > 1 else evaluation.name
-        body = draw_chart(title, curves, width, height - 1, ink, options)
+        body = draw_chart(title, curves, (width, height - 1), ink, options)
         best = model.best.get(pair)
         words: Line = [seg(evaluation.name, ink.of("text", "b"))]
         if best is not None:
@@ -188,14 +214,16 @@ def result_text(row: CheckpointRow, pair: Pair, places: int) -> str:
         return "–"
     value, error = outcome.metrics[pair[1]], outcome.stderr.get(pair[1])
     text = fixed(value, places)
-    return text if error is None or error != error else f"{text} ±{fixed(error, places)}"
+    return text if error is None or math.isnan(error) else f"{text} ±{fixed(error, places)}"
 
 
 def _coverage(row: CheckpointRow, ink: Ink) -> Line:
     """How many examples each evaluation saw; anything but all of them is said."""
     line: Line = []
     for outcome in row.outcomes.values():
-        line.append(seg(grouped(outcome.n_examples), ink.of("dim")))
+        line.append(
+            seg("–" if outcome.n_examples is None else grouped(outcome.n_examples), ink.of("dim"))
+        )
         if outcome.subset != "full":
             line.append(seg(f" {outcome.subset}", ink.of("warn")))
         if outcome.coverage != "complete":
@@ -211,7 +239,9 @@ def metric_curve(model: EvaluationsModel, pair: Pair) -> Curve:
     points = sorted(
         (row.step, row.outcomes[pair[0]].metrics[pair[1]])
         for row in model.rows
-        if row.step is not None and pair[0] in row.outcomes and pair[1] in row.outcomes[pair[0]].metrics
+        if row.step is not None
+        and pair[0] in row.outcomes
+        and pair[1] in row.outcomes[pair[0]].metrics
     )
     x, y = (np.array([p[i] for p in points], np.float64) for i in (0, 1))
     return Curve(f"{pair[0]}.{pair[1]}", x, y, points=True)

@@ -39,7 +39,9 @@ class EventsView(Scrolled):
         if model is None:
             return self.waiting()
         if not model.rows:
-            return self.note("no events, no faults. labbook.log writes numbers; run.event(text) an event")
+            return self.note(
+                "no events, no faults. labbook.log writes numbers; run.event(text) an event"
+            )
         head: Line = [seg(f" {'time':<8}  {'step':>9}  {'kind':<12}  what", self.ink.of("dim"))]
         return [head, *(event_line(row, width, self.ink) for row in model.rows)]
 

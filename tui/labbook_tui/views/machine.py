@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import ClassVar
 
@@ -18,6 +19,9 @@ __all__ = ["MachineView", "gauge_line", "reading"]
 
 WINDOWS = (0, 600, 60)
 """Seconds shown: the whole run, ten minutes, one minute."""
+
+BARS_FROM = 100
+"""Columns from which percentages get a bar beside their sparkline."""
 
 _PERCENT = re.compile(r"percent|util|load_pct|%|_pct$")
 _BYTES = re.compile(r"bytes")
@@ -52,11 +56,14 @@ class MachineView(Scrolled):
         if model is None:
             return self.waiting()
         if not model.gauges:
-            return self.note("no gauges were recorded: labbook.start(gauges=1.0) samples once a second")
+            return self.note(
+                "no gauges were recorded: labbook.start(gauges=1.0) samples once a second"
+            )
         last = max((float(g.seconds[-1]) for g in model.gauges if len(g.seconds)), default=0.0)
         span = f"last {duration(self.window)}" if self.window else f"whole run, {duration(last)}"
-        names = min(30, width // 4, max(len(gauge.name) for gauge in model.gauges))
-        head = f" {'gauge'.ljust(names)}  {'now':>10}  {'':10}  {span}"
+        names = min(30, width // 3, max(len(gauge.name) for gauge in model.gauges))
+        bars = " " * 12 if width >= BARS_FROM else ""
+        head = f" {'gauge'.ljust(names)}  {'now':>10}{bars}  {span}"
         lines: list[Line] = [[seg(head, self.ink.of("dim"))]]
         group = ""
         for gauge in model.gauges:
@@ -64,22 +71,32 @@ class MachineView(Scrolled):
             if group and device != group:
                 lines.append([])
             group = device
-            lines.append(gauge_line(gauge, names, width, last - self.window if self.window else 0.0, self.ink))
+            lines.append(
+                gauge_line(
+                    gauge, names, width, last - self.window if self.window else 0.0, self.ink
+                )
+            )
         return lines
 
 
 def reading(name: str, value: float) -> str:
     """A gauge's value with the unit its name tells."""
-    if value != value:
+    if math.isnan(value):
         return "–"
     if _PERCENT.search(name):
         return f"{value:.0f} %"
     if _BYTES.search(name):
-        return bytes_text(value) + ("/s" if "per_s" in name or "_s" == name[-2:] else "")
-    for ending, unit in (("watts", "W"), ("_w", "W"), ("celsius", "°C"), ("_c", "°C"), ("mhz", "MHz")):
+        return bytes_text(value) + ("/s" if "per_s" in name or name[-2:] == "_s" else "")
+    for ending, unit in (
+        ("watts", "W"),
+        ("_w", "W"),
+        ("celsius", "°C"),
+        ("_c", "°C"),
+        ("mhz", "MHz"),
+    ):
         if name.endswith(ending):
             return f"{value:.0f} {unit}"
-    return number(value, 3)
+    return f"{value:g}" if value.is_integer() and abs(value) < 1e6 else number(value, 3)
 
 
 def gauge_line(gauge: Gauge, names: int, width: int, since: float, ink: Ink) -> Line:
@@ -88,17 +105,24 @@ def gauge_line(gauge: Gauge, names: int, width: int, since: float, ink: Ink) -> 
     known = shown[np.isfinite(shown)]
     now = float(gauge.values[-1]) if len(gauge.values) else float("nan")
     percent = bool(_PERCENT.search(gauge.name))
+    bars = 12 if width >= BARS_FROM else 0
     line: Line = [
         seg(f" {pad(gauge.name, names)}  ", ink.of("text")),
-        seg(f"{reading(gauge.name, now):>10}  ", ink.of("text", "b")),
-        seg(bar(now / 100, 10, ink.glyphs) if percent else " " * 10, ink.of("live")),
+        seg(f"{reading(gauge.name, now):>10}", ink.of("text", "b")),
     ]
+    if bars:
+        line.append(
+            seg("  " + (bar(now / 100, 10, ink.glyphs) if percent else " " * 10), ink.of("live"))
+        )
     ends = ""
     if len(known):
         low, high = (reading(gauge.name, float(v)) for v in (known.min(), known.max()))
-        ends = f"  {low} – {high}" if low != high else "  steady"
-    room = width - names - 27 - 22
+        ends = f"  {low} – {high}" if low != high else ""
+    room = width - names - (15 + bars) - 22
     limits = (0.0, 100.0) if percent else (None, None)
-    line += [seg("  "), seg(sparkline(shown, max(4, room), ink.glyphs, *limits), ink.of("accent")),
-             seg(ends, ink.of("dim"))]  # fmt: skip
+    line += [
+        seg("  "),
+        seg(sparkline(shown, max(4, room), ink.glyphs, *limits), ink.of("accent")),
+        seg(ends, ink.of("dim")),
+    ]
     return line

@@ -21,8 +21,12 @@ class OutputView(Scrolled):
     KIND = "output"
     NAME = "Output"
     KEYS: ClassVar[list[tuple[str, str]]] = [
-        ("j k", "scroll"), ("G", "follow"), ("/", "find"), ("n N", "next"), ("w", "wrap"),
-    ]  # fmt: skip
+        ("j k", "scroll"),
+        ("G", "follow"),
+        ("/", "find"),
+        ("n N", "next"),
+        ("w", "wrap"),
+    ]
     FOLLOWS = True
     BINDINGS: ClassVar = [("w", "wrap", "wrap long lines")]
 
@@ -48,13 +52,17 @@ class OutputView(Scrolled):
         if model is None:
             return self.waiting()
         if not model.lines:
-            text = f"the output {model.where}" if model.where.startswith("cannot") else (
-                "nothing was written to stdout or stderr, or output was not recorded"
-            )  # fmt: skip
+            text = (
+                f"the output {model.where}"
+                if model.where.startswith("cannot")
+                else ("nothing was written to stdout or stderr, or output was not recorded")
+            )
             return self.note(text)
         lines: list[Line] = []
         if model.cut:
-            lines.append([seg(f" … the last 256 KiB of {bytes_text(model.size)}", self.ink.of("dim"))])
+            lines.append(
+                [seg(f" … the last 256 KiB of {bytes_text(model.size)}", self.ink.of("dim"))]
+            )
         room = max(8, width - 2)
         for text in model.lines:
             if not self.wraps or cell_len(text) <= room:
