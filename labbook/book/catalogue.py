@@ -70,16 +70,18 @@ class Entry:
     journal: str
     """`journal_mark` at that moment."""
 
-    def is_fresh(self, key: Key | None, paths: RunPaths) -> bool:
+    def is_fresh(self, key: Key | None, book: BookPaths) -> bool:
         """Whether reading the run again would say the same."""
         if key != self.key or max(key) + _RACE_NS > self.read_ns:
             return False
-        state, is_here = self.summary.state, self.where == whereabouts()
-        if state == "running" or (state == "unknown" and (is_here or not self.where)):
-            return False
-        if state == "unknown":  # on another host: as long as nothing is written there
-            return journal_mark(paths) == self.journal
-        return state != "killed" or is_here
+        state = self.summary.state
+        if state not in {"running", "unknown", "killed"}:
+            return True
+        is_here = self.where == whereabouts()
+        if state == "unknown" and self.where and not is_here:
+            # on another host: until something is written there
+            return journal_mark(book.run(self.summary.id)) == self.journal
+        return state == "killed" and is_here
 
     @property
     def is_lasting(self) -> bool:

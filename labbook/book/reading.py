@@ -102,7 +102,7 @@ class Book:
         is_news = False
         for run_id in ids:
             entry = known.get(run_id)
-            if entry is None or not entry.is_fresh(keys.get(run_id), self.paths.run(run_id)):
+            if entry is None or not entry.is_fresh(keys.get(run_id), self.paths):
                 entry = self._read(run_id, keys.get(run_id, (0, 0)))
                 self._stale.add(run_id)
                 is_news = is_news or entry.is_lasting

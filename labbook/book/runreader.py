@@ -180,7 +180,7 @@ class RunReader:
         return self._rows(("table", names), build)
 
     def gauges(self) -> pa.Table:
-        """All gauges: time, step, name, value; by time."""
+        """All gauges: time, step, name, value; by time and name."""
         return self._rows("gauges", lambda: self._tables.long("gauges"))
 
     def events(self) -> pa.Table:

@@ -211,7 +211,8 @@ def main(arguments: list[str] | None = None) -> int:
     if args.dead == (args.writer is not None) or (args.writer and args.last is None):
         parser.error("give either --dead, or --writer with --first and --last")
     paths = RunPaths(args.run.absolute())
-    os.nice(10)  # the training goes first
+    if arguments is None:
+        os.nice(10)  # a process of its own: the training goes first
     try:
         if args.dead:
             outcome = seal_dead(paths)

@@ -37,6 +37,9 @@ _EVENTS: Final = pa.schema(
         ("fields", pa.string()),
     ]
 )
+_LONG: Final = pa.schema(
+    [("time", TIME), ("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())]
+)
 _NEVER: Final = 1 << 63  # a step no row reaches
 
 
@@ -204,10 +207,9 @@ class Tables:
     # ------------------------------------------------------------------ gauges, events
 
     def long(self, table: str) -> pa.Table:
-        """All rows of `gauges` or `model`: time, step, name, value, by time."""
-        columns = ["time", "step", "name", "value"]
+        """All rows of `gauges` or `model`: time, step, name, value, by time and name."""
         found = [
-            read_parquet(self.paths.root, part.path, columns).select(columns)
+            read_parquet(self.paths.root, part.path, _LONG.names).select(_LONG.names).cast(_LONG)
             for part in self._parts(table)
         ]
         for writer in self.journal.writers.values():
@@ -216,11 +218,10 @@ class Tables:
                     points = Points.of_block(block, index)
                     names = pa.array([name]).take(pa.array(np.zeros(len(points), np.int8)))
                     fields = points.columns() | {"name": names}
-                    found.append(pa.table({column: fields[column] for column in columns}))
+                    found.append(pa.table({field: fields[field] for field in _LONG.names}))
         if not found:
-            kinds = [TIME, pa.int64(), pa.string(), pa.float64()]
-            return pa.schema(list(zip(columns, kinds, strict=True))).empty_table()
-        return pa.concat_tables(found).sort_by("time")
+            return _LONG.empty_table()
+        return pa.concat_tables(found).sort_by([("time", "ascending"), ("name", "ascending")])
 
     def events(self) -> pa.Table:
         """All events by time: time, step, kind, text, fields (JSON)."""
