@@ -5,13 +5,21 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeVar
 
 from labbook.conditions import environment, machine, packages, repository, secrets, seeds
 from labbook.conditions.arguments import Arguments, find
+from labbook.conditions.limits import Limits
+from labbook.conditions.snapshot import Snapshot, Taken, take_all
 
-__all__ = ["gather", "script_path"]
+__all__ = ["code_folder", "gather", "gather_with_code", "script_path"]
+
+T = TypeVar("T")
+
+_FAILED = "asking git failed"
 
 
 def gather(
@@ -28,19 +36,64 @@ def gather(
     `MisuseError` for an `explicit_args` of an unknown kind, and nothing else.
     """
     found = arguments if arguments is not None else find(frame, explicit_args)
-    script = script_path()
-    place = os.fspath(folder) if folder is not None else os.path.dirname(script or "") or _cwd()
-    git: list[tuple[dict[str, Any] | None, str | None]] = []
-    asking = threading.Thread(target=lambda: git.append(repository.describe(place)), daemon=True)
-    asking.start()
-    conditions: dict[str, Any] = {
+    with _beside(lambda: repository.describe(code_folder(folder))) as answer:
+        conditions = _others(found)
+    described, reason = answer[0] if answer else (None, _FAILED)
+    return {**conditions, "git": described, "git_reason": reason}
+
+
+def gather_with_code(
+    frame: FrameType | None,
+    explicit_args: Any = None,
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    arguments: Arguments | None = None,
+    code_git: str | os.PathLike[str],
+    private_cache: str | os.PathLike[str],
+    limits: Limits | None = None,
+) -> tuple[dict[str, Any], Snapshot]:
+    """As `gather`, and take the snapshot, which is also `snapshot` in the conditions.
+
+    Git is asked once for both: cheaper than `gather` and `take` one after the other.
+    """
+    found = arguments if arguments is not None else find(frame, explicit_args)
+    place = code_folder(folder)
+
+    def ask() -> tuple[Taken, bytes | None]:
+        with repository.described(place) as name:
+            taken = take_all(place, code_git, limits=limits, private_cache=private_cache)
+            return taken, name()
+
+    with _beside(ask) as answer:
+        conditions = _others(found)
+    taken, name = answer[0] if answer else (Taken(Snapshot("none", _FAILED), reason=_FAILED), None)
+    described: dict[str, Any] | None
+    reason: str | None = None
+    if taken.status is not None:
+        described = repository.as_condition(taken.status, name, taken.settings)
+    else:  # too broken, or too slow, for a snapshot: git alone may still say something
+        described, reason = repository.describe(place)
+    conditions |= {"git": described, "git_reason": reason}
+    conditions["snapshot"] = taken.snapshot.as_condition()
+    return conditions, taken.snapshot
+
+
+def code_folder(folder: str | os.PathLike[str] | None = None) -> str:
+    """Return where the code is: the folder given, else the script's, else the working directory."""
+    if folder is not None:
+        return os.fspath(folder)
+    return os.path.dirname(script_path() or "") or _cwd()
+
+
+def _others(found: Arguments) -> dict[str, Any]:
+    return {
         "host": machine.host(),
         "boot_id": machine.boot_id(),
         "pid_namespace": machine.pid_namespace(),
         "pid": os.getpid(),
         "command": secrets.mask_command(sys.orig_argv, found.secret_values()),
         "cwd": _cwd(),
-        "script": script,
+        "script": script_path(),
         "arguments": found.as_condition(),
         "packages": packages.installed(),
         "python": machine.python(),
@@ -48,9 +101,18 @@ def gather(
         "environment": environment.record(),
         "seeds": seeds.states(),
     }
-    asking.join()
-    described, reason = git[0] if git else (None, "asking git failed")
-    return {**conditions, "git": described, "git_reason": reason}
+
+
+@contextmanager
+def _beside(work: Callable[[], T]) -> Iterator[list[T]]:
+    """Do work in a thread during the block; its result is in the list afterwards."""
+    done: list[T] = []
+    thread = threading.Thread(target=lambda: done.append(work()), daemon=True)
+    thread.start()
+    try:
+        yield done
+    finally:
+        thread.join()
 
 
 def script_path() -> str | None:

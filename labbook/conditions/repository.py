@@ -1,47 +1,33 @@
-"""Describes the user's git repository without touching it.
+"""Describes the user's git repository without touching it: commit, branch, remote, dirty files.
 
-Plain `git` in child processes: GitPython takes 60 ms to import, which is more than all of these
-calls together, and `start()` is on the way to the first training step. Its `Git` class runs the
-same commands. One `status` gives commit, branch, upstream and dirty files; `describe` and the
-remotes run beside it.
-
-Invariants: no lock and no refresh of the user's index (`GIT_OPTIONAL_LOCKS=0`), no hook, no
-file-system monitor, no network, no prompt, no `GIT_DIR` inherited from a hook or a rebase, and
-every call ends within its time limit.
+One `git status` gives nearly everything; `describe` and the configuration run beside it.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from labbook.conditions import secrets
+from labbook.conditions.gitcommand import LIMIT_S, GitFailed, end, finish, run, running, start
 
 __all__ = [
     "Entry",
-    "GitFailed",
     "Status",
+    "as_condition",
     "describe",
-    "end",
-    "environment",
-    "options",
+    "described",
     "parse_status",
-    "run",
+    "read_settings",
+    "read_status",
+    "said",
 ]
 
-LIMIT_S = 2.0
-"""Longest a `status` may take before untracked files are left unlisted."""
-
-_KEPT = frozenset({
-    # what the user set for every git, not what a git command set for its children
-    "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH",
-    "GIT_CEILING_DIRECTORIES", "GIT_DISCOVERY_ACROSS_FILESYSTEM",
-})  # fmt: skip
 _STATUS = {
     "M": "modified",
     "T": "modified",
@@ -50,12 +36,6 @@ _STATUS = {
     "R": "renamed",
     "C": "added",
 }
-
-
-class GitFailed(Exception):
-    """A git command failed, is missing, or took too long; `str()` is the reason, one line."""
-
-    timed_out = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,88 +67,6 @@ class Status:
     untracked_known: bool = True
 
 
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a git child: ours, without what would point it elsewhere."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k in _KEPT}
-    kept |= {
-        "GIT_OPTIONAL_LOCKS": "0",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_NO_LAZY_FETCH": "1",  # a partial clone would go to the network
-        "GIT_LITERAL_PATHSPECS": "1",
-        "LC_ALL": "C",
-    }
-    return kept | dict(extra or {})
-
-
-def options() -> list[str]:
-    """Return the options every git call gets, before the verb."""
-    settings = {
-        "safe.directory": "*",  # containers often run as another user than the files' owner
-        "core.fsmonitor": "false",
-        "core.hooksPath": os.devnull,
-        "protocol.allow": "never",
-        "gc.auto": "0",
-        "maintenance.auto": "false",
-    }
-    return [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-
-
-def start(
-    folder: str,
-    *arguments: str,
-    extra: Mapping[str, str] | None = None,
-    stdin: int = subprocess.DEVNULL,
-    config: tuple[str, ...] = (),
-) -> subprocess.Popen[bytes]:
-    """Start git in `folder`; raises `GitFailed` when there is no git, or no such folder."""
-    settings = [word for setting in config for word in ("-c", setting)]
-    try:
-        return subprocess.Popen(
-            ["git", *options(), *settings, *arguments],
-            cwd=folder, env=environment(extra),
-            stdin=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE, process_group=0,
-        )  # fmt: skip
-    except FileNotFoundError as error:
-        missing = "git is not installed, or not on PATH"
-        raise GitFailed(missing if os.path.isdir(folder) else f"no folder {folder}") from error
-    except OSError as error:
-        raise GitFailed(f"git cannot be run: {error}") from error
-
-
-def finish(child: subprocess.Popen[bytes], limit_s: float, data: bytes | None = None) -> bytes:
-    """Wait for a git child and return its output; raises `GitFailed`, kills it when out of time."""
-    try:
-        out, err = child.communicate(data, timeout=max(limit_s, 0.001))
-    except subprocess.TimeoutExpired as error:
-        end(child)
-        failed = GitFailed(f"git took longer than {limit_s:.1f} s")
-        failed.timed_out = True
-        raise failed from error
-    except BaseException:
-        end(child)
-        raise
-    if child.returncode != 0:
-        lines = err.decode("utf-8", "replace").strip().splitlines()
-        said = [line for line in lines if line.startswith(("fatal:", "error:"))] or lines
-        text = said[0] if said else f"exit code {child.returncode}"
-        raise GitFailed(text.removeprefix("fatal: ").removeprefix("error: "))
-    return out
-
-
-def run(
-    folder: str,
-    *arguments: str,
-    limit_s: float = LIMIT_S,
-    data: bytes | None = None,
-    extra: Mapping[str, str] | None = None,
-    config: tuple[str, ...] = (),
-) -> bytes:
-    """Run git in `folder` and return its output; raises `GitFailed`."""
-    stdin = subprocess.DEVNULL if data is None else subprocess.PIPE
-    child = start(folder, *arguments, extra=extra, stdin=stdin, config=config)
-    return finish(child, limit_s, data)
-
-
 def describe(
     folder: str | os.PathLike[str], limit_s: float = LIMIT_S
 ) -> tuple[dict[str, Any] | None, str | None]:
@@ -178,27 +76,29 @@ def describe(
     or added.
     """
     folder = os.fspath(folder)
-    started = time.monotonic()
-    children: list[subprocess.Popen[bytes]] = []
+    asked = ("config", "--null", "--get-regexp", r"^(remote\..*\.url|branch\..*\.remote)$")
     try:
-        children.append(start(folder, "describe", "--tags", "--always"))
-        children.append(
-            start(
-                folder,
-                "config",
-                "--null",
-                "--get-regexp",
-                r"^(remote\..*\.url|branch\..*\.remote)$",
-            )
-        )
-        status = read_status(folder, limit_s=limit_s)
-        rest = [_optional(child, started + limit_s - time.monotonic()) for child in children]
+        with described(folder, limit_s) as name, running(folder, *asked) as remotes:
+            status = read_status(folder, limit_s=limit_s)
+            settings = read_settings(_optional(remotes, limit_s) or b"")
+            return as_condition(status, name(), settings), None
     except GitFailed as error:
-        return None, _reason(str(error), folder)
+        return None, said(str(error), folder)
+
+
+@contextmanager
+def described(folder: str, limit_s: float = LIMIT_S) -> Iterator[Callable[[], bytes | None]]:
+    """Run `git describe` during the block; the function given waits for it (None: no answer)."""
+    started = time.monotonic()
+    try:
+        child = start(folder, "describe", "--tags", "--always")
+    except GitFailed:
+        yield lambda: None
+        return
+    try:
+        yield lambda: _optional(child, started + limit_s - time.monotonic())
     finally:
-        for child in children:
-            end(child)
-    return as_condition(status, rest[0], rest[1]), None
+        end(child)
 
 
 def read_status(
@@ -243,12 +143,14 @@ def parse_status(out: bytes, untracked_known: bool = True) -> Status:
     )  # fmt: skip
 
 
-def as_condition(status: Status, described: bytes | None, remotes: bytes | None) -> dict[str, Any]:
-    """Return the `git` object of the conditions file."""
+def as_condition(
+    status: Status, described: bytes | None, settings: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return the `git` object of the conditions file; `settings` are git's configuration."""
     result: dict[str, Any] = {
         "commit": status.commit,
         "branch": status.branch,
-        "remote": _remote(remotes or b"", status.branch),
+        "remote": _remote(settings, status.branch),
         "describe": described.decode("utf-8", "replace").strip() if described else None,
         "dirty": [_dirty(entry) for entry in status.entries],
         "ahead": status.ahead,
@@ -258,6 +160,12 @@ def as_condition(status: Status, described: bytes | None, remotes: bytes | None)
     if not status.untracked_known:
         result["untracked"] = "not listed: git took too long to find them"
     return result
+
+
+def read_settings(out: bytes) -> dict[str, str]:
+    """Read `git config --null --list`; the last of several values counts."""
+    pairs = (item.decode("utf-8", "surrogateescape").partition("\n") for item in out.split(b"\0"))
+    return {key: value for key, _, value in pairs if key}
 
 
 def _dirty(entry: Entry) -> dict[str, str]:
@@ -301,13 +209,9 @@ def _ahead_behind(text: str | None) -> tuple[int | None, int | None]:
     return abs(int(ahead)), abs(int(behind))
 
 
-def _remote(out: bytes, branch: str | None) -> str | None:
+def _remote(settings: Mapping[str, str], branch: str | None) -> str | None:
     """URL of the branch's remote, else of `origin`, else of the only one, without credentials."""
-    settings: dict[str, str] = {}
-    for item in out.split(b"\0"):
-        key, _, value = item.decode("utf-8", "replace").partition("\n")
-        settings.setdefault(key, value)
-    urls = {k[7:-4]: v for k, v in settings.items() if k.startswith("remote.")}
+    urls = {k[7:-4]: v for k, v in settings.items() if k[:7] + k[-4:] == "remote..url"}
     name = settings.get(f"branch.{branch}.remote", "origin")
     url = (
         urls.get(name)
@@ -324,17 +228,8 @@ def _optional(child: subprocess.Popen[bytes], limit_s: float) -> bytes | None:
         return None  # no tag and no commit, no remote, or a history too long to search in time
 
 
-def end(child: subprocess.Popen[bytes]) -> None:
-    """Kill a git child that still runs, with the filters it started: they hold its pipes open."""
-    if child.returncode is None:
-        try:
-            os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has just ended by itself
-        child.communicate()
-
-
-def _reason(text: str, folder: str) -> str:
+def said(text: str, folder: str) -> str:
+    """Return why there is no description, in words that say what folder was asked for."""
     if "not a git repository" in text:
         return f"{folder} is not in a git repository"
     if "must be run in a work tree" in text:
