@@ -10,6 +10,7 @@ marked `quiescent`.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def examine(path: Path, expected_size: int | None, now_ns: int, tick: Tick) -> V
     before = identify(path)
     quiet_s = (now_ns - before.mtime_ns) / 1e9
     # run.save() renames a finished file in: what is short now stays short
-    is_settled = expected_size is not None or quiet_s >= QUIET_S
+    if expected_size is not None:
+        quiet_s = math.inf
     if path.name.endswith(_TEMPORARY) or path.name.startswith("."):
         return Unfinished("a temporary file of its writer", is_waiting=True)
     try:
@@ -78,7 +80,7 @@ def examine(path: Path, expected_size: int | None, now_ns: int, tick: Tick) -> V
             raise DamagedFile(f"it has {before.size} of {expected_size} bytes")
         kind, digest, completeness = _check(path, quiet_s, tick)
     except DamagedFile as error:
-        return Unfinished(str(error), is_waiting=not is_settled)
+        return Unfinished(str(error), is_waiting=quiet_s < QUIET_S)
     except _NotYet as error:
         return Unfinished(str(error), is_waiting=True)
     if identify(path) != before:

@@ -16,7 +16,7 @@ from labbook.watch.ledger import Job
 from labbook.watch.report import Echo
 from labbook.watch.worker_process import WorkerOptions, WorkerProcess
 
-__all__ = ["Desk", "Task"]
+__all__ = ["Desk", "Task", "message_of"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Desk:
         self._echo.begin()
         self.task = Task(job, lease, pinned.parent, time.monotonic() + timeout_s)
         self._beaten = time.monotonic()
-        self._worker.send(_message(job, pinned))
+        self._worker.send(message_of(job, pinned))
 
     def take_back(self) -> Task | None:
         """The task, which is not in hand any more."""
@@ -140,7 +140,8 @@ def _warmth(job: Job) -> tuple[str, str]:
     return (job.declared.name, arguments_digest(job.facts.arguments))
 
 
-def _message(job: Job, pinned: Path) -> dict[str, Any]:
+def message_of(job: Job, pinned: Path) -> dict[str, Any]:
+    """What the worker is told of a job."""
     return {
         "type": "evaluate",
         "key": job.key,

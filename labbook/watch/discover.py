@@ -102,8 +102,8 @@ class Scanner:
 
     def _look(self, run_id: str, now_ns: int) -> None:
         root = os.path.join(self.book.runs, run_id)
-        stamp, newest = _stamp(root)
         seen = self._seen.get(run_id)
+        stamp, newest = _stamp(root, seen.facts if seen is not None else None)
         if seen is not None and seen.is_settled and seen.stamp == stamp:
             return
         paths = self.book.run(run_id)
@@ -128,10 +128,13 @@ def _scene(paths: RunPaths, entry: _Seen, watched: list[Found]) -> Scene:
     return entry.scene if entry.scene == scene and entry.scene is not None else scene
 
 
-def _stamp(root: str) -> tuple[tuple[int, ...], int]:
+def _stamp(root: str, facts: RunFacts | None) -> tuple[tuple[int, ...], int]:
     """Change times of the folders that matter, and the newest of them."""
     times = []
-    for name in ("", "/checkpoints", "/meta", "/attempts"):
+    names = ["", "/checkpoints", "/meta", "/attempts"]
+    if facts is not None and not facts.is_over:
+        names.append(f"/attempts/{facts.attempt}")  # where its end will be written
+    for name in names:
         try:
             times.append(os.stat(root + name).st_mtime_ns)
         except OSError:

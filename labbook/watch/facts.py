@@ -31,6 +31,7 @@ class RunFacts:
     ended_ns: int | None
     arguments: dict[str, Any]
     conditions: dict[str, Any] = field(repr=False)
+    attempt: int = 0
     patterns: tuple[str, ...] = ()
     """Where else it saves, relative to the book's root folder."""
 
@@ -45,7 +46,7 @@ def read_facts(paths: RunPaths) -> RunFacts | None:
     identity = read_json(paths.run_json)
     if identity is None:
         return None
-    conditions, end = _newest_attempt(paths)
+    attempt, conditions, end = _newest_attempt(paths)
     arguments = conditions.get("arguments") or {}
     values = arguments.get("values") if isinstance(arguments, dict) else None
     metas = [fact for fact in (read_json(path) for path in _json_files(paths.meta)) if fact]
@@ -64,6 +65,7 @@ def read_facts(paths: RunPaths) -> RunFacts | None:
         ended_ns=int(end.get("ended_ns") or 0) if end else None,
         arguments=values if isinstance(values, dict) else {},
         conditions=conditions,
+        attempt=attempt,
         patterns=tuple(patterns),
     )
 
@@ -91,8 +93,8 @@ def step_of(name: str) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def _newest_attempt(paths: RunPaths) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Conditions and end of rank 0 (else the lowest rank) of the newest attempt."""
+def _newest_attempt(paths: RunPaths) -> tuple[int, dict[str, Any], dict[str, Any] | None]:
+    """Number, conditions and end of rank 0 (else the lowest rank) of the newest attempt."""
     numbers = sorted((int(name) for name in _names(paths.attempts) if name.isdigit()), reverse=True)
     for number in numbers:
         folder = paths.attempts / str(number)
@@ -102,8 +104,8 @@ def _newest_attempt(paths: RunPaths) -> tuple[dict[str, Any], dict[str, Any] | N
                 ranks.append((int(found.get("rank") or 0), path, found))
         if ranks:
             _, path, conditions = min(ranks, key=lambda entry: (entry[0], entry[1]))
-            return conditions, read_json(path.with_name(f"{path.stem}.end.json"))
-    return {}, None
+            return number, conditions, read_json(path.with_name(f"{path.stem}.end.json"))
+    return 0, {}, None
 
 
 def _json_files(folder: Path) -> list[Path]:

@@ -40,6 +40,7 @@ class Hints(FileSystemEventHandler):
     def __init__(self, wake: int) -> None:
         self._wake = wake
         self._watches: dict[Path, ObservedWatch] = {}
+        self._refused: set[Path] = set()
         self.failure: str | None = None
         """Why events are not to be had, when they are not: the rescan still finds everything."""
         try:
@@ -52,11 +53,14 @@ class Hints(FileSystemEventHandler):
         """Watch exactly these folders from now on (the first few hundred of them)."""
         if self.failure is not None:
             return
-        wanted = [folder for folder in folders if not _holds_journal(folder)][:_LIMIT]
+        wanted = [folder for folder in folders if folder not in self._refused][:_LIMIT]
         for gone in self._watches.keys() - set(wanted):
             self._observer.unschedule(self._watches.pop(gone))
         for folder in wanted:
             if folder in self._watches:
+                continue
+            if _holds_journal(folder):
+                self._refused.add(folder)
                 continue
             try:
                 self._watches[folder] = self._observer.schedule(
@@ -83,6 +87,6 @@ class Hints(FileSystemEventHandler):
 
 def _holds_journal(folder: Path) -> bool:
     try:
-        return any(entry.name.endswith((".lbj", ".lock")) for entry in os.scandir(folder))
+        return any(name.endswith((".lbj", ".lock")) for name in os.listdir(folder))
     except OSError:
         return False

@@ -20,7 +20,6 @@ __all__ = ["INDEXES", "Header", "has_blank_tail", "index_of", "read_header", "re
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 _HEADER_LIMIT = 100_000_000  # the library's own limit
-_TAIL = 4096
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,14 @@ def read_header(path: Path) -> Header:
 
 
 def has_blank_tail(path: Path) -> bool:
-    """True when the last bytes are all zero: the length may have been set before the content."""
-    size = os.path.getsize(path)
+    """True when the last byte is zero: the length may have been set before the content.
+
+    The last byte of a float is zero only for zeros and the tiniest numbers; an integer costs a
+    wait.
+    """
     with open(path, "rb") as file:
-        file.seek(max(0, size - _TAIL))
-        return not any(file.read(_TAIL))
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\0"
 
 
 def index_of(folder: Path) -> Path | None:

@@ -32,13 +32,14 @@ def check(path: Path, tick: Tick) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
             found = records(archive)
-            _check_storages(archive, found, path)
+            is_checksummed = has_checksums(found)
+            _check_storages(archive, found, path, is_checksummed)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise DamagedFile(
             f"the zip archive has no readable end ({error}): the file is cut short, "
             "or is still being written"
         ) from error
-    if not has_checksums(found):
+    if not is_checksummed:
         return digest_of(path, tick)
     listing = [(name, info.file_size, info.CRC) for name, info in sorted(found.items())]
     return f"zip:{hashlib.sha256(canonical(listing)).hexdigest()}"
@@ -57,17 +58,20 @@ def records(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
 
 def has_checksums(found: dict[str, zipfile.ZipInfo]) -> bool:
     """False for files written with `torch.serialization.set_crc32_options(False)`."""
-    return any(info.CRC for info in found.values() if info.file_size)
+    return all(info.CRC for info in found.values() if info.file_size)
 
 
 def _check_storages(
-    archive: zipfile.ZipFile, found: dict[str, zipfile.ZipInfo], path: Path
+    archive: zipfile.ZipFile,
+    found: dict[str, zipfile.ZipInfo],
+    path: Path,
+    is_checksummed: bool,
 ) -> None:
     if "data.pkl" not in found:
         raise DamagedFile(f"{path.name} is a zip archive without data.pkl: not a torch.save file")
     # a checksum that was not written cannot be compared
     archive_info = found["data.pkl"]
-    if not has_checksums(found):
+    if not is_checksummed:
         archive_info.CRC = _crc_of(path, archive_info)
     with archive.open(archive_info) as pickled:
         _, storages = inert.read(pickled, f"data.pkl in {path.name}")

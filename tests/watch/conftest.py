@@ -1,4 +1,4 @@
-"""A book with runs and checkpoints written by hand, as the client writes them, and real watchers."""
+"""A book with runs and checkpoints written by hand as the client does, and real watchers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +18,11 @@ import pytest
 import torch
 
 from labbook.paths import BookPaths, RunPaths
+from labbook.watch.bench import Bench
+from labbook.watch.desk import message_of
+from labbook.watch.discover import Scanner
+from labbook.watch.ledger import Ledger, State
+from labbook.watch.program import load_program
 
 WIDTH = 4
 N_EXAMPLES = 103  # not a multiple of any batch size used here
@@ -208,6 +213,58 @@ class Watcher:
         for pipe in (self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
+
+
+class Here:
+    """A worker's bench in this process: what it answers, without the seconds a process costs."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.program = load_program(lab.root / "evaluation.py")
+        self.answers: list[dict] = []
+        self.bench = Bench(self.program, torch.device("cpu"), lab.root, self._hear)
+        self.lab = lab
+
+    def _hear(self, **answer: object) -> None:
+        # as over the pipe
+        self.answers.append(json.loads(json.dumps(answer)))
+
+    def state(self) -> State:
+        ledger = Ledger(
+            code=self.bench.code["digest"],
+            declarations=[declared for declared, _ in self.program.evaluations.values()],
+            choice="all",
+            say=lambda text: None,
+            tick=lambda: None,
+            is_once=True,
+        )
+        return ledger.look(Scanner(self.lab.book).scan(time.time_ns()), time.time_ns())
+
+    def evaluate(self) -> dict[int | None, dict]:
+        """Evaluate what is pending; the answer for each step."""
+        found = {}
+        for job in self.state().pending:
+            self.bench.take(message_of(job, job.found.path))
+            found[job.found.step] = self.answers[-1]
+        return found
+
+
+@pytest.fixture
+def here(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Here]]:
+    """Call it with the text of an evaluation file."""
+    monkeypatch.chdir(lab.root)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    threads = torch.get_rng_state()
+
+    def make(text: str = EVALUATION) -> Here:
+        lab.write(text)
+        return Here(lab)
+
+    yield make
+    torch.set_rng_state(threads)
+    for name in set(sys.modules) - before:
+        if name in {"evaluation", "extra"}:
+            del sys.modules[name]
 
 
 @pytest.fixture

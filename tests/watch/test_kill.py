@@ -106,14 +106,11 @@ def test_a_worker_that_always_dies_is_given_up_and_blocks_nobody(lab: Lab):
 
 def test_a_worker_that_hangs_is_stopped(lab: Lab):
     run = lab.run()
-    run.save(1)
     run.save(2)
     lab.write(GATED)
-    _gate(lab)
-    # long enough for the healthy one, and nobody ever opens the gate
-    done = lab.once("--timeout", "15", "--policy", "all")
+    _gate(lab)  # nobody ever opens it
+    done = lab.once("--timeout", "1")
     assert done.returncode == 1
-    assert sorted(run.metas()) == [1]
     (reason,) = run.reasons()
     assert "no end in sight" in reason["reason"]
     assert reason["attempts"] == 2
