@@ -17,8 +17,8 @@ from pathlib import Path
 
 from labbook.conditions import gitcommand
 from labbook.conditions.gitcommand import GitFailed
+from labbook.conditions.job import Job
 from labbook.conditions.limits import Deadline
-from labbook.conditions.store import ObjectStore
 from labbook.conditions.trees import EMPTY_TREE
 
 __all__ = ["BaseCopy"]
@@ -30,12 +30,13 @@ _BACKGROUND: list[subprocess.Popen[bytes]] = []
 class BaseCopy:
     """The copying of one committed tree; `start`, do something else, then `finish`."""
 
-    def __init__(self, top: Path, store: ObjectStore, tree: str | None, folder: Path) -> None:
-        self._top, self._store, self._tree, self._folder = top, store, tree, folder
+    def __init__(self, job: Job, objects: Path, tree: str | None) -> None:
+        self._top, self._store, self._folder = job.top, job.store, job.cache.folder
+        self._objects, self._tree = objects, tree
         self._child: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
         self._known: str | None = None
-        self._slow = folder / "copy.slow"
+        self._slow = self._folder / "copy.slow"
         self.failure: str | None = None
 
     def is_complete(self) -> bool:
@@ -109,10 +110,16 @@ class BaseCopy:
             os.path.abspath(self._store.objects / "pack/pack"),
         ]
         script = 'a=$1 b=$2; shift 2; "$@" >/dev/null && mv -f "$a" "$b"'
+        # the user's objects as an alternate: git makes its temporary files in the book
+        extra = {
+            "GIT_OBJECT_DIRECTORY": os.path.abspath(self._store.objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(self._objects),
+            "GIT_NO_REPLACE_OBJECTS": "1",
+        }
         with open(wanted, "rb") as revisions, open(self._folder / "copy.log", "wb") as log:
             return subprocess.Popen(
                 ["sh", "-c", script, "sh", str(aside), str(base / str(self._tree)), *git],
-                cwd=self._top, env=gitcommand.environment({"GIT_NO_REPLACE_OBJECTS": "1"}),
+                cwd=self._top, env=gitcommand.environment(extra),
                 stdin=revisions, stdout=subprocess.DEVNULL, stderr=log, process_group=0,
                 pass_fds=() if self._lock is None else (self._lock,),
             )  # fmt: skip
@@ -153,3 +160,8 @@ class BaseCopy:
     def _error(self) -> str:
         lines = (self._folder / "copy.log").read_text(errors="replace").strip().splitlines()
         return lines[0].removeprefix("fatal: ") if lines else "git failed without a word"
+
+
+def _quoted(path: Path) -> str:
+    """A path as git reads it in a list of paths, where a colon would end it."""
+    return '"' + os.path.abspath(path).replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -79,7 +79,7 @@ def _objects_are_there(job: Job) -> bool:
 def _of_worktree(job: Job, tree: Worktree, private: Path) -> Taken:
     status, index = _ask(job, tree)
     base_tree = _base_tree(job, status.commit)
-    copy = BaseCopy(job.top, job.store, base_tree, job.cache.folder)
+    copy = BaseCopy(job, worktree.objects_of(tree), base_tree)
     copy.start(job.cache.notes.get("base_tree"), job.deadline)
     try:
         entries, inside = _split(job, status)

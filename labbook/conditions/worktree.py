@@ -20,7 +20,7 @@ from labbook.conditions.gitcommand import GitFailed
 from labbook.conditions.limits import Deadline
 from labbook.conditions.repository import Status
 
-__all__ = ["Worktree", "find", "private_index"]
+__all__ = ["Worktree", "find", "objects_of", "private_index", "status"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,15 @@ def find(folder: str | os.PathLike[str]) -> Worktree | None:
         if git_dir is not None:
             return Worktree(top, git_dir)
     return None
+
+
+def objects_of(tree: Worktree) -> Path:
+    """Return the folder of the user's objects; a linked worktree shares its repository's."""
+    try:
+        common = tree.git_dir / (tree.git_dir / "commondir").read_text().strip()
+    except OSError:
+        common = tree.git_dir
+    return common / "objects"
 
 
 @contextmanager

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from labbook.conditions.objects import ObjectReader
+from labbook.conditions.snapshot import Limits, take
+
 ROOT = Path(__file__).resolve().parents[2]
 HEAD = """\
 import json, sys
@@ -47,3 +50,36 @@ def _no_settings_of_the_machine(monkeypatch):
         monkeypatch.delenv(name)
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
     monkeypatch.setenv("GIT_CONFIG_SYSTEM", os.devnull)
+
+
+@pytest.fixture
+def code(tmp_path):
+    """A book's `code.git` and a private cache; `code.take(folder)` takes a snapshot into them."""
+    return Code(tmp_path)
+
+
+class Code:
+    def __init__(self, tmp_path):
+        self.git = tmp_path / "book" / "code.git"
+        self.cache = tmp_path / "cache"
+        self.empty = tmp_path / "restored"
+
+    def take(self, folder, **limits):
+        """Take a snapshot; where no limit is given there is plenty of time."""
+        chosen = Limits(**{"seconds": 50.0, **limits})
+        return take(folder, self.git, limits=chosen, private_cache=self.cache)
+
+    def restore(self, snapshot):
+        """Read a snapshot's files back, with those of nested ones: {path: (mode, bytes)}."""
+        found = {}
+        with ObjectReader(self.git) as reader:
+            for file in reader.files(snapshot.tree):
+                if file.mode != "160000":
+                    found[file.path] = (
+                        file.mode,
+                        reader.read(snapshot.raw.get(file.path, file.oid)),
+                    )
+        for path, inner in snapshot.nested.items():
+            if inner.tree is not None:
+                found |= {f"{path}/{name}": item for name, item in self.restore(inner).items()}
+        return found

@@ -53,3 +53,24 @@ def photograph(folder: Path) -> dict:
         body = os.readlink(path) if path.is_symlink() else path.is_file() and path.read_bytes()
         found[str(path.relative_to(folder))] = (stat.st_mode, stat.st_mtime_ns, stat.st_ino, body)
     return found
+
+
+def files(folder: Path) -> dict:
+    """{path: (git's mode, bytes)} of the working tree, without `.git`."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if ".git" in path.relative_to(folder).parts:
+            continue
+        if path.is_symlink():
+            found[name] = ("120000", os.fsencode(os.readlink(path)))
+        elif path.is_file():
+            mode = "100755" if path.stat().st_mode & 0o100 else "100644"
+            found[name] = (mode, path.read_bytes())
+    return found
+
+
+def tree_of_everything(folder: Path) -> str:
+    """The tree that a commit of everything would have, by git itself, in the user's own index."""
+    git(folder, "add", "-A")
+    return git(folder, "write-tree")
