@@ -202,7 +202,7 @@ class Mean(nn.Module):
 
 def test_examples_that_do_not_stack_ask_for_collate(journal):
     chosen = choose(journal.writer, [torch.rand(n + 1) for n in range(5)], 5)
-    with pytest.raises(MisuseError, match="give choose.. the collate= function"):
+    with pytest.raises(MisuseError, match=r"give choose\(\) the collate= function"):
         chosen.observe(nn.Identity(), None, step=0)
 
 
