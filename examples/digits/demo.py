@@ -88,15 +88,13 @@ def wait_for_results(run: RunReader, watching: subprocess.Popen) -> str | None:
     deadline = time.monotonic() + PATIENCE_S
     while True:
         run.refresh()
-        evaluated = {result.checkpoint["digest"] for result in run.results()}
-        missing = [c for c in run.checkpoints() if c.digest not in evaluated]
+        evaluated = {result.checkpoint["file"] for result in run.results()}
+        missing = [c for c in run.checkpoints() if c.file not in evaluated]
         if not missing:
             return None
-        reasons = [
-            str(r["reason"]) for r in run.reasons() if r.get("state") in {"failed", "skipped"}
-        ]
-        if reasons:
-            return f"{len(missing)} checkpoints have no result: {reasons[0]}"
+        given_up = [r for r in run.reasons() if r.get("state") in {"failed", "skipped"}]
+        if given_up:
+            return f"{len(missing)} checkpoints have no result: {given_up[0]['reason']}"
         if watching.poll() is not None:
             return f"the watcher ended with exit status {watching.returncode}"
         if time.monotonic() > deadline:

@@ -181,7 +181,8 @@ def _chosen(run: Object) -> Iterator[str]:
 def _checkpoints(run: Object) -> Iterator[str]:
     if not run["checkpoints"]:
         return
-    results = {(r["evaluation"], _identity_of(r["checkpoint"])): r for r in run["evaluated"]}
+    # by file: the newest result counts where a checkpoint was written over
+    results = {(r["evaluation"], r["checkpoint"].get("file")): r for r in run["evaluated"]}
     names = sorted({(r["evaluation"], metric) for r in run["evaluated"] for metric in r["metrics"]})
     files = run["checkpoints"]
     columns = [
@@ -190,7 +191,7 @@ def _checkpoints(run: Object) -> Iterator[str]:
         Column("size", [bytes_text(file["size"]) for file in files], rank=2, is_number=True),
     ]
     for evaluation, metric in names:
-        found = [results.get((evaluation, _identity_of(file)), {}) for file in files]
+        found = [results.get((evaluation, file["file"]), {}) for file in files]
         cells = [number_text(result.get("metrics", {}).get(metric)) for result in found]
         columns.append(Column(f"{evaluation}.{metric}", cells, rank=1, is_number=True))
     yield from _table(columns)
@@ -203,10 +204,6 @@ def _checkpoints(run: Object) -> Iterator[str]:
             f"step {value_text(checkpoint.get('step'))}: {reason.get('evaluation')} "
             f"{reason.get('state')}: {reason.get('reason')}"
         )
-
-
-def _identity_of(checkpoint: Object) -> str:
-    return str(checkpoint.get("digest") or checkpoint.get("file"))
 
 
 def _faults(run: Object) -> Iterator[str]:
