@@ -27,6 +27,7 @@ VERBS = {
     },
     "Take away": {
         "export": ("labbook.cli.exporting:export", "Write tables as Parquet, CSV and more."),
+        "sql": ("labbook.cli.querying:sql", "Run a SELECT over the book."),
         "copy": ("labbook.cli.keeping:copy", "Copy a run into another book."),
     },
     "Look after": {

@@ -91,7 +91,7 @@ def export(
     else:
         take = _taker(table, names, chosen_set, evaluation)
         found = _of_runs([opened.run(which) for which in runs], take)
-    _deliver(found, form, output)
+    deliver(found, form, output)
 
 
 def _run_table(book: Book, where: str | None, sort: str | None, limit: int | None) -> pa.Table:
@@ -195,7 +195,7 @@ def _rows(run: RunReader, evaluation: str | None) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
-def _deliver(table: pa.Table, form: str, output: str | None) -> None:
+def deliver(table: pa.Table, form: str, output: str | None) -> None:
     if output is None or output == "-":
         write(_for_terminal(table) if sys.stdout.isatty() else table, sys.stdout.buffer, form)
         sys.stdout.flush()
