@@ -11,6 +11,7 @@ from labbook.book.facts import Process, as_int, as_text
 from labbook.book.stats import Stat
 
 if TYPE_CHECKING:
+    from labbook.book.results import Result
     from labbook.book.runreader import RunReader
 
 __all__ = [
@@ -131,11 +132,18 @@ def summarise_run(reader: RunReader) -> RunSummary:
         branch=as_text(git.get("branch")),
         dirty=_dirty(git.get("dirty")),
         stats=reader.stats(),
-        results={result.evaluation: result.metrics for result in results},  # newest step is last
+        results=_newest(results),
         n_checkpoints=len(reader.checkpoints()),
         n_results=len(results),
         faults=_faults(process),
     )
+
+
+def _newest(results: list[Result]) -> dict[str, dict[str, float]]:
+    """Metrics of the greatest step by evaluation; of results without a step only failing others."""
+    with_step = [result for result in results if result.step is not None]
+    without = [result for result in results if result.step is None]
+    return {result.evaluation: result.metrics for result in without + with_step}
 
 
 def unreadable_run(run_id: str, error: Exception) -> RunSummary:

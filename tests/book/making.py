@@ -68,9 +68,9 @@ class Run:
         about |= {"exception": None, "faults": {}, **end}
         self.paths.end(attempt, writer).write_text(json.dumps(about))
 
-    def fact(self, name: str, **fact: Any) -> None:
-        about = {"fact": name, "time_ns": time.time_ns(), **fact}
-        (self.paths.meta / f"{name}-{time.time_ns()}.json").write_text(json.dumps(about))
+    def fact(self, kind: str, **fact: Any) -> None:
+        about = {"fact": kind, "time_ns": time.time_ns(), **fact}
+        (self.paths.meta / f"{kind}-{time.time_ns()}.json").write_text(json.dumps(about))
         os.utime(self.paths.root)
 
     def read(self) -> RunReader:
