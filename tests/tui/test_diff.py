@@ -97,7 +97,9 @@ def test_resize_and_alternate_screen_forget_the_cells() -> None:
 def test_unknown_sequences_pass_in_order() -> None:
     model = CellDiff(WIDTH, HEIGHT)
     out = model.feed("\x1b[1;1Ha\x1b[?25l\x1b]52;c;aGk=\x07\x1b[1;2Hb")
-    assert out.index("a") < out.index("\x1b[?25l") < out.index("\x1b]52;c;aGk=\x07") < out.rindex("b")
+    assert (
+        out.index("a") < out.index("\x1b[?25l") < out.index("\x1b]52;c;aGk=\x07") < out.rindex("b")
+    )
 
 
 def test_synchronised_update_is_sent_only_around_changes() -> None:

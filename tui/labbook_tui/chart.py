@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 class Curve:
     """One line: `x` ascending, `y` of the same length, NaN where a value is missing.
 
-    `points` marks few, exact values (evaluations): they are never smoothed.
+    `points` marks exact values (evaluations, settings): they are never smoothed.
     """
 
     name: str

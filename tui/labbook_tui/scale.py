@@ -48,7 +48,7 @@ def tick_text(value: float, step: float) -> str:
             unit = 1e3 if letter == "k" else limit
             places = max(0, -math.floor(math.log10(step / unit) + 1e-9))
             return f"{value / unit:.{min(places, 3)}f}{letter}"
-    if size < 1e-3:
+    if size < 1e-4:
         return f"{value:.0e}".replace("e-0", "e-")
     return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["group", "is_loss", "lower_is_better", "ordered", "split"]
+__all__ = ["group", "is_loss", "is_setting", "lower_is_better", "ordered", "split"]
 
 _LOWER = re.compile(
     r"loss|error|err$|nll|perplexity|ppl|bpb|bpc|rmse|mse|mae|^wer$|^cer$|fid|regret"
@@ -36,6 +36,11 @@ def is_validation(name: str) -> bool:
     return any(_VALIDATION.match(word.lower()) for word in re.split(r"[/.:_]", name))
 
 
+def is_setting(name: str) -> bool:
+    """Whether the program sets it (learning rate, epoch): there is no noise in it to smooth."""
+    return bool(_SETTING.match(split(name)[1].lower()))
+
+
 def is_loss(name: str) -> bool:
     """Whether it is what the training makes small, by its name."""
     return bool(re.search(r"loss|nll", split(name)[1].lower()))
@@ -54,7 +59,7 @@ def lower_is_better(name: str) -> bool | None:
 def _rank(name: str) -> tuple[int, int, int]:
     metric = split(name)[1].lower()
     kind = 0 if is_loss(name) else 1 if lower_is_better(name) is not None else 2
-    if _SETTING.match(metric):
+    if is_setting(name):
         kind = 4
     elif re.search(r"time|seconds|per_second|throughput|grad|norm", metric):
         kind = 3

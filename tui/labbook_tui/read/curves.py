@@ -9,7 +9,7 @@ import numpy as np
 from labbook_tui.chart import Curve
 from labbook_tui.models import CurvesModel, Want
 from labbook_tui.read.arrays import curve_arrays, floats, milliseconds
-from labbook_tui.series import group, ordered
+from labbook_tui.series import group, is_setting, ordered
 
 if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
@@ -27,7 +27,8 @@ def series_curve(reader: RunReader, name: str, x: str = "step") -> Curve:
         across = (
             milliseconds(table.column("time")) - (reader.summary().created_ns or 0) / 1e6
         ) / 3.6e6
-    return Curve(name, *curve_arrays(across, floats(table.column("value"))))
+    steps, values = curve_arrays(across, floats(table.column("value")))
+    return Curve(name, steps, values, points=is_setting(name))
 
 
 def result_curves(reader: RunReader) -> dict[str, Curve]:

@@ -55,7 +55,7 @@ def _is_of(about: dict[str, Any], point: Checkpoint) -> bool:
     them); else the file and, for one that has been moved, the step.
     """
     mine, theirs = str(point.digest or ""), str(about.get("digest") or "")
-    if ":" in mine and mine.split(":")[0] == theirs.split(":")[0]:
+    if ":" in mine and mine.partition(":")[0] == theirs.partition(":")[0]:
         return mine == theirs and about.get("step") in {None, point.step}
     if about.get("file"):
         return bool(about["file"] == point.file)

@@ -70,17 +70,13 @@ class EvaluationsView(View):
             return self.waiting()
         if not model.rows:
             return self.note("no checkpoints: run.save(model.state_dict(), step=step) writes one")
-        below = 0 if height < 14 or self.pair is None else max(8, height * 45 // 100)
-        table = self._table(model, width, height - below - 2)
-        about = self._about(model, width)
-        if not below:
-            return [*table, [], *about]
-        return [
-            *table,
-            *([] for _ in range(height - below - 2 - len(table))),
-            *about,
-            *self._curve(model, width, below),
-        ]
+        has_curve = height >= 14 and self.pair is not None
+        most = height * 55 // 100 if has_curve else height
+        table = self._table(model, width, most - 3)
+        lines = [*table, [], *self._about(model, width)]
+        if has_curve:
+            lines += self._curve(model, width, height - len(lines))
+        return lines
 
     def _table(self, model: EvaluationsModel, width: int, height: int) -> list[Line]:
         ink, rows = self.ink, max(1, height - 1)
