@@ -85,10 +85,7 @@ def resumed_run(book: BookPaths, resume: str, environ: Mapping[str, str]) -> Run
 
     Raises `RunNotFound` or `AmbiguousRun` for an id, and `StoreError` when the run still runs.
     """
-    if resume == "auto":
-        found = _auto(book, environ)
-    else:
-        found = _by_prefix(book, resume)
+    found = _auto(book, environ) if resume == "auto" else _by_prefix(book, resume)
     if found is not None:
         _refuse_live(found)
     return found
@@ -104,9 +101,9 @@ def find_rank_zero(book: BookPaths, key: str, since_ns: int) -> tuple[RunPaths, 
             writer = str(conditions.get("writer"))
             if run.end(attempt, writer).exists():
                 continue
-            if conditions.get("host") == os.uname().nodename:
-                if lock.probe(run.lock(writer)) == "free":
-                    continue
+            here = conditions.get("host") == os.uname().nodename
+            if here and lock.probe(run.lock(writer)) == "free":
+                continue
             return run, attempt
     return None
 

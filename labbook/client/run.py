@@ -28,6 +28,7 @@ from labbook.paths import FORMAT, RunPaths
 
 if TYPE_CHECKING:
     from labbook.client.chosen import ChosenSet
+    from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
     from labbook.client.gauges import Gauges
     from labbook.client.output import Output
@@ -79,7 +80,7 @@ class Run:
         self._sealer = Sealer(journal)
         self._registrar: Registrar | None = None
         self._gauges: Gauges | None = None
-        self._output: Output | None = None
+        self._output: Output | DescriptorOutput | None = None
         self._endings: Endings | None = None
 
     # ------------------------------------------------------------------ recording
@@ -204,10 +205,14 @@ class Run:
 
     # ------------------------------------------------------------------ inside
 
-    def attach(self, gauges: Gauges, output: Output | None, endings: Endings) -> None:
+    def attach(
+        self, gauges: Gauges, output: Output | DescriptorOutput | None, endings: Endings
+    ) -> None:
         """Start what runs beside the training; for `start()`."""
         self._gauges, self._output, self._endings = gauges, output, endings
         gauges.add(self._tick)
+        if output is not None:
+            gauges.add(output.check)
         gauges.start()
 
     def _log_converted(self, schema: RowSchema, given: tuple[Any, ...], step: int | None) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from labbook.client import identity, joining, settings
 from labbook.client.current import active, set_current
@@ -27,6 +27,9 @@ from labbook.errors import DirtyTreeError, MisuseError, StoreError
 from labbook.journal.lock import WriterLock
 from labbook.journal.writer import JournalWriter
 from labbook.paths import FORMAT, BookPaths, RunPaths
+
+if TYPE_CHECKING:
+    from labbook.client.descriptors import DescriptorOutput
 
 __all__ = ["start"]
 
@@ -208,12 +211,22 @@ def _name(paths: RunPaths, settled: Settings) -> str:
         return settled.name or paths.id
 
 
+def _output(
+    paths: RunPaths, journal: JournalWriter, setting: bool | str
+) -> Output | DescriptorOutput | None:
+    if setting != "fd":
+        return Output.install(paths, journal, setting)
+    from labbook.client.descriptors import DescriptorOutput
+
+    return DescriptorOutput.install(paths, journal)
+
+
 def _attach(run: Run, settled: Settings) -> None:
     """Start what runs beside the training: gauges, output, evidence of the end."""
     paths = run.paths
     run.attach(
         Gauges(run._journal, settled.gauges_s, book=settled.book),
-        Output.install(paths, run._journal, settled.output),
+        _output(paths, run._journal, settled.output),
         Endings(
             lambda ending: run._finish(ending, exiting=True),
             paths.term(run.attempt, run.writer),

@@ -11,6 +11,7 @@ objects (lists, caches of the user's own classes) that a module merely points to
 
 from __future__ import annotations
 
+import operator
 import random
 import sys
 from collections.abc import Iterator
@@ -90,19 +91,21 @@ def model_kept(model: nn.Module, *, attributes: bool = True) -> Iterator[None]:
     """
     import torch
 
+    modules = list(model.modules())
+    parameters = [p for module in modules for p in module._parameters.values() if p is not None]
+    buffers = [b for module in modules for b in module._buffers.values() if b is not None]
     with ExitStack() as after:
-        grads = [(p, p.requires_grad) for p in model.parameters()]
-        after.callback(_put_grads_back, grads)
-        # .data, so that a backward pass still to come does not see a new version of the buffer
-        kept = [(b, b.detach().clone()) for b in model.buffers() if not b.is_inference()]
+        after.callback(_put_grads_back, [(p, p.requires_grad) for p in parameters])
+        kept = [(b, b.detach().clone()) for b in buffers if not b.is_inference()]
         after.callback(_put_buffers_back, kept)
-        for module in model.modules():
+        for module in modules:
+            # the flag, not .eval(): a model's own eval() may merge or move its weights
             if not attributes or isinstance(module, torch.jit.ScriptModule):
                 after.callback(setattr, module, "training", module.training)
+                module.training = False
             else:
-                after.callback(_Attributes(module).put_back)
-            # the flag, not .eval(): a model's own eval() may merge or move its weights
-            module.training = False
+                after.callback(_put_attributes_back, *_attributes(module))
+                vars(module)["training"] = False
         yield
 
 
@@ -114,31 +117,38 @@ def _put_grads_back(grads: list[tuple[nn.Parameter, bool]]) -> None:
 
 def _put_buffers_back(kept: list[tuple[Tensor, Tensor]]) -> None:
     for buffer, before in kept:
+        # .data, so that a backward pass still to come does not see a new version of the buffer
         buffer.data.copy_(before)
 
 
-class _Attributes:
-    """The attributes of one module, and the entries of those that are dicts (hooks, buffers …)."""
-
-    __slots__ = ("attributes", "inner", "module")
-
-    def __init__(self, module: nn.Module) -> None:
-        self.module = module
-        self.attributes = dict(vars(module))
-        self.inner = [(v, dict(v)) for v in self.attributes.values() if isinstance(v, dict)]
-
-    def put_back(self) -> None:
-        """Undo what was set, replaced or removed since."""
-        _refill(vars(self.module), self.attributes)
-        for live, before in self.inner:
-            _refill(live, before)
+_Entries = dict[str, Any]
 
 
-def _refill(live: dict[Any, Any], before: dict[Any, Any]) -> None:
+def _attributes(module: nn.Module) -> tuple[_Entries, _Entries, list[tuple[_Entries, _Entries]]]:
+    """A module's attributes, live and as they are, and the same of each that is a dict.
+
+    Among these are torch's own: hooks, buffers, parameters, submodules.
+    """
+    live = vars(module)
+    inner = [(value, dict(value)) for value in live.values() if isinstance(value, dict)]
+    return live, dict(live), inner
+
+
+def _put_attributes_back(
+    live: _Entries, before: _Entries, inner: list[tuple[_Entries, _Entries]]
+) -> None:
+    _refill(live, before)
+    for entries, were in inner:
+        if entries or were:
+            _refill(entries, were)
+
+
+def _refill(live: _Entries, before: _Entries) -> None:
     # by identity: `==` between tensors is not a truth value
-    same = len(live) == len(before) and all(
-        key in live and live[key] is value for key, value in before.items()
-    )
-    if not same:
+    if (
+        len(live) != len(before)
+        or not all(map(operator.is_, live, before))
+        or not all(map(operator.is_, live.values(), before.values()))
+    ):
         live.clear()
         live.update(before)
