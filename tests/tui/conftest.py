@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.tui.lab import TRAIN, Lab, evaluate, make_lab
 
 

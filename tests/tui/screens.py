@@ -33,7 +33,7 @@ def screen_text(app: LabbookApp) -> str:
 async def until(pilot: Pilot[None], seen: Callable[[str], bool] | str) -> str:
     """Wait until the screen satisfies `seen` (or holds the text), and return it."""
     test = seen if callable(seen) else lambda text: seen in text
-    for _ in range(2000):
+    for _ in range(1000):
         text = screen_text(pilot.app)  # type: ignore[arg-type]
         if test(text):
             return text

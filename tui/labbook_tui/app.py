@@ -92,7 +92,7 @@ class LabbookApp(App[None]):
     def on_mount(self) -> None:
         """Show the skeleton, then read."""
         self.push_screen(RunsScreen(str(self.book)))
-        self.feed.start()
+        self.call_after_refresh(self.feed.start)  # the skeleton first
         if self.first_run is not None:
             from labbook_tui.screens.run import RunScreen
 

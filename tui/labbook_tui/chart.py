@@ -15,36 +15,17 @@ from numpy.typing import NDArray
 from rich.segment import Segment
 from rich.style import Style
 
+from labbook_tui.curve import Curve
 from labbook_tui.lines import Line, Lines, fit, width_of
 from labbook_tui.palette import LETTERS, Ink, seg
 from labbook_tui.raster import BRAILLE, PLAIN, column_ranges, dots, pack
 from labbook_tui.scale import Axis, linear_axis, log_axis, nice_ceiling
-from labbook_tui.smooth import automatic, ema
+from labbook_tui.smooth import automatic
 from labbook_tui.text import cut, number
 
-__all__ = ["Chart", "ChartOptions", "Curve", "draw_chart", "value_at"]
+__all__ = ["Chart", "ChartOptions", "draw_chart", "value_at"]
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """One line: `x` ascending, `y` of the same length, NaN where a value is missing.
-
-    `points` marks exact values (evaluations, settings): they are never smoothed.
-    """
-
-    name: str
-    x: Floats
-    y: Floats
-    points: bool = False
-    _smooth: dict[float, Floats] = field(default_factory=dict, repr=False)
-
-    def smoothed(self, weight: float) -> Floats:
-        """The moving average, computed once for each weight."""
-        if weight not in self._smooth:
-            self._smooth[weight] = ema(self.y, weight)
-        return self._smooth[weight]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from labbook_tui.chart import ChartOptions, Curve, draw_chart
+from labbook_tui.chart import ChartOptions, draw_chart
+from labbook_tui.curve import Curve
 from labbook_tui.gauges import bar
 from labbook_tui.heatmap import draw_image
 from labbook_tui.lines import Line

@@ -9,12 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
 from labbook.errors import LabbookError
-from labbook_tui.models import Problem, Want
+from labbook_tui.models import Problem, Reading, Want
 
 if TYPE_CHECKING:
     from labbook_tui.read.library import Library
@@ -51,6 +52,9 @@ class Feed:
         self._asked = threading.Condition()
         self._stopped = False
         self._turn = 0
+        self._library: Library | None = None  # from here on used by the thread only
+        self._shown: dict[Want, object] = {}
+        self._due: dict[Want, float] = {}
         self._thread = threading.Thread(target=self._run, name="labbook-reader", daemon=True)
         self.faults = 0
 
@@ -73,40 +77,55 @@ class Feed:
                 self._asked.notify()
 
     def _run(self) -> None:
-        library: Library | None = None
-        shown: dict[Want, object] = {}
-        due: dict[Want, float] = {}
         while True:
             with self._asked:
                 if self._stopped:
                     return
                 wants, turn = self._wants, self._turn
-            shown = {want: model for want, model in shown.items() if want in wants}
-            # what is not on screen yet comes first: the table of a huge book may take its time
-            for want in sorted(wants, key=lambda want: want in shown):
-                began = time.monotonic()
-                if want in shown and began < due.get(want, 0.0):
-                    continue
-                try:
-                    if library is None:
-                        library = self._open()
-                    model = library.build(want, shown.get(want))
-                except LabbookError as error:
-                    model = Problem(str(error))
-                except Exception as error:  # a reader's fault must not end the reading: say it
-                    self.faults += 1
-                    model = Problem(f"cannot be read: {type(error).__name__}: {error}")
-                self._show(want, model, shown)
-                ended = time.monotonic()
-                due[want] = ended + max(0.9 * PERIOD_S, REST * (ended - began))
-                if self._turn != turn:
-                    break
+            self._read(wants, turn)
             with self._asked:
-                self._asked.wait_for(lambda t=turn: self._stopped or self._turn != t, PERIOD_S)  # type: ignore[misc]
+                self._asked.wait_for(partial(self._is_new, turn), self._pause())
 
-    def _show(self, want: Want, model: object, shown: dict[Want, object]) -> None:
-        before = shown.get(want)
+    def _is_new(self, turn: int) -> bool:
+        """Whether something else is wanted than in this turn."""
+        return self._stopped or self._turn != turn
+
+    def _pause(self) -> float:
+        """Seconds until the next reading; none after an announcement of one."""
+        is_announced = any(isinstance(model, Reading) for model in self._shown.values())
+        return 0.0 if is_announced else PERIOD_S
+
+    def _read(self, wants: tuple[Want, ...], turn: int) -> None:
+        """Read what is due; stops when something else is wanted meanwhile."""
+        self._shown = {want: model for want, model in self._shown.items() if want in wants}
+        # what is not on screen yet comes first: the table of a huge book may take its time
+        for want in sorted(wants, key=lambda want: want in self._shown):
+            began = time.monotonic()
+            if want in self._shown and began < self._due.get(want, 0.0):
+                continue
+            model = self._model(want)
+            self._show(want, model)
+            ended = time.monotonic()
+            rest = max(0.9 * PERIOD_S, REST * (ended - began))
+            self._due[want] = ended if isinstance(model, Reading) else ended + rest
+            if self._is_new(turn):
+                return
+
+    def _model(self, want: Want) -> object:
+        """The model, or why there is none."""
+        try:
+            if self._library is None:
+                self._library = self._open()
+            return self._library.build(want, self._shown.get(want))
+        except LabbookError as error:
+            return Problem(str(error))
+        except Exception as error:  # the thread's outer border: counted, and said on the screen
+            self.faults += 1
+            return Problem(f"cannot be read: {type(error).__name__}: {error}")
+
+    def _show(self, want: Want, model: object) -> None:
+        before = self._shown.get(want)
         if before is model or (isinstance(model, Problem) and model == before):
             return
-        shown[want] = model
+        self._shown[want] = model
         self._post(Fresh(want, model))

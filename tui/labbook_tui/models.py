@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from labbook_tui.chart import Curve
+from labbook_tui.curve import Curve
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from labbook.book.summary import RunSummary
+
+    Floats = NDArray[np.float64]
 
 __all__ = [
     "CheckpointRow",
@@ -28,11 +30,10 @@ __all__ = [
     "Outcome",
     "OutputModel",
     "Problem",
+    "Reading",
     "RunsModel",
     "Want",
 ]
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,13 @@ class Want:
 @dataclass(frozen=True)
 class Problem:
     """Why there is no model, in words for the screen."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A model is on its way and may take long: what is being read."""
 
     text: str
 

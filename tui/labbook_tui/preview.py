@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labbook.book.text import clean
-from labbook_tui.chart import ChartOptions, draw_chart
 from labbook_tui.lines import Line, Lines, beside, rule, width_of
 from labbook_tui.models import CurvesModel
 from labbook_tui.palette import Ink, seg
 from labbook_tui.states import dirty_text, last_step, state_line, warning_line
-from labbook_tui.text import cut, grouped, number, plural, value_text
+from labbook_tui.text import cut, folded, grouped, number, plural, value_text
 
 if TYPE_CHECKING:
     from labbook.book.summary import RunSummary
@@ -63,10 +62,16 @@ class Preview(Lines):
         run, model, ink = self.run, self.model, self.ink
         if model is None or run is None or model.summary.id != run.id:
             text = self.problem or "reading…"
-            return [[], [seg(" " + cut(text, width - 2), ink.of("bad" if self.problem else "dim"))]]
+            meaning = "bad" if self.problem else "dim"
+            return [
+                [],
+                *([seg(" " + line, ink.of(meaning))] for line in folded(text, width - 2, 6)),
+            ]
         curves = list(model.curves.values())
         if not curves:
             return [[], [seg(" no series yet: labbook.log(loss=…) writes one", ink.of("dim"))]]
+        from labbook_tui.chart import ChartOptions, draw_chart
+
         title = clean(curves[0].name if len(curves) == 1 else "")
         options = ChartOptions(live=run.state == "running")
         return [
@@ -82,7 +87,7 @@ def facts_lines(
     dim, text = ink.of("dim"), ink.of("text")
     lines: list[Line] = [state_line(run, ink)]
     if run.state not in {"running", "finished"} and run.why:
-        lines += [[seg(part, dim)] for part in _folded(clean(run.why), width, 2)]
+        lines += [[seg(part, dim)] for part in folded(clean(run.why), width, 2)]
     step = last_step(run)
     counts = [f"step {grouped(step)}"] if step is not None else []
     counts += [plural(run.n_checkpoints, "checkpoint"), plural(run.n_results, "result")]
@@ -113,15 +118,3 @@ def _pair(name: str, value: str, width: int, ink: Ink) -> Line:
         seg("  " + left.ljust(width // 2 - 2), ink.of("dim")),
         seg(cut(value, width - width // 2)),
     ]
-
-
-def _folded(text: str, width: int, most: int) -> list[str]:
-    words, lines = text.split(), [""]
-    for word in words:
-        if len(lines[-1]) + len(word) + 1 > width and lines[-1]:
-            lines.append("")
-        lines[-1] = f"{lines[-1]} {word}".strip()
-    shown = lines[:most]
-    if len(lines) > most:
-        shown[-1] = cut(shown[-1] + " …", width)
-    return [cut(line, width) for line in shown]

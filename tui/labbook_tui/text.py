@@ -17,12 +17,12 @@ __all__ = [
     "decimals",
     "duration",
     "fixed",
+    "folded",
     "grouped",
     "number",
     "pad",
     "plural",
     "value_text",
-    "wrap",
 ]
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -44,16 +44,19 @@ def pad(text: str, width: int, right: bool = False) -> str:
     return space + text if right else text + space
 
 
-def wrap(words: Iterable[str], width: int, separator: str = "  ") -> list[str]:
-    """Words packed into lines of at most `width` cells; no word is broken, a long one is cut."""
-    lines: list[str] = []
-    for word in words:
-        fits = lines and cell_len(lines[-1]) + cell_len(separator) + cell_len(word) <= width
-        if fits:
-            lines[-1] += separator + word
-        else:
-            lines.append(cut(word, width))
-    return lines
+def folded(text: str, width: int, most: int) -> list[str]:
+    """`text` in at most `most` lines of `width` cells, broken at blanks, or within long words."""
+    lines = [""]
+    for word in text.split():
+        pieces = [word[at : at + width] for at in range(0, len(word), max(1, width))]
+        for piece in pieces:
+            joined = f"{lines[-1]} {piece}".strip()
+            if cell_len(joined) <= width:
+                lines[-1] = joined
+            else:
+                lines.append(piece)
+    lines = [line for line in lines if line] or [""]
+    return lines if len(lines) <= most else [*lines[: most - 1], cut(lines[most - 1] + " …", width)]
 
 
 def grouped(count: int) -> str:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from labbook_tui.chart import Curve
+from labbook_tui.curve import Curve
 from labbook_tui.models import CurvesModel, Want
 from labbook_tui.read.arrays import curve_arrays, floats, milliseconds
 from labbook_tui.series import group, is_setting, ordered

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from labbook_tui.models import RunsModel
+from labbook_tui.models import Reading, RunsModel
 from labbook_tui.series import ordered
+from labbook_tui.text import grouped
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book
@@ -15,8 +16,16 @@ if TYPE_CHECKING:
 __all__ = ["build", "differing_arguments"]
 
 
-def build(book: Book, before: object) -> RunsModel:
-    """The model; `before` itself when no run changed."""
+MANY = 500
+"""From so many runs on the first reading is announced."""
+
+
+def build(book: Book, before: object) -> RunsModel | Reading:
+    """The model; `before` itself when no run changed; for a large book first an announcement."""
+    if before is None:
+        count = len(book.ids())
+        if count >= MANY:
+            return Reading(f"reading {grouped(count)} runs; the first time in a book takes longest")
     rows = tuple(book.summaries())
     if isinstance(before, RunsModel) and before.rows == rows:
         return before

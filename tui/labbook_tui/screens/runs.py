@@ -10,7 +10,7 @@ from textual.widget import Widget
 
 from labbook_tui.bars import Header, Keys, Prompt
 from labbook_tui.lines import Line, fit, width_of
-from labbook_tui.models import CurvesModel, Problem, RunsModel, Want
+from labbook_tui.models import CurvesModel, Problem, Reading, RunsModel, Want
 from labbook_tui.palette import seg
 from labbook_tui.preview import Preview
 from labbook_tui.query import matches, parse
@@ -122,6 +122,9 @@ class RunsScreen(BaseScreen):
             self.table.empty = model.text
             self.table.redraw()
             self._head()
+        elif isinstance(model, Reading):
+            self.table.empty = model.text
+            self.table.redraw()
         elif isinstance(model, RunsModel):
             self.problem = ""
             self._show(model)

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from labbook_tui.lines import Line, Lines
 from labbook_tui.models import Problem, Want
 from labbook_tui.palette import seg
-from labbook_tui.text import cut
+from labbook_tui.text import folded
 
 __all__ = ["Scrolled", "View"]
 
@@ -51,7 +51,8 @@ class View(Lines, can_focus=True):
     def note(self, text: str, is_bad: bool = False) -> list[Line]:
         """One line in place of the content."""
         width = self.size.width
-        return [[], [seg(" " + cut(text, width - 2), self.ink.of("bad" if is_bad else "dim"))]]
+        style = self.ink.of("bad" if is_bad else "dim")
+        return [[], *([seg(" " + line, style)] for line in folded(text, width - 2, 6))]
 
     def waiting(self) -> list[Line]:
         """What is drawn before there is a model."""

@@ -9,12 +9,13 @@ import numpy as np
 from textual.binding import Binding, BindingType
 
 from labbook.book.text import clean
-from labbook_tui.chart import ChartOptions, Curve, draw_chart, value_at
+from labbook_tui.chart import ChartOptions, draw_chart, value_at
+from labbook_tui.curve import Curve
 from labbook_tui.lines import Line, beside, fit
 from labbook_tui.models import CurvesModel, Want
 from labbook_tui.palette import LETTERS, seg
 from labbook_tui.series import group
-from labbook_tui.text import number
+from labbook_tui.text import grouped, number
 from labbook_tui.views.base import View
 
 __all__ = ["CurvesView", "grid_shape"]
@@ -192,7 +193,8 @@ class CurvesView(View):
         at, ink = self.options.cursor, self.ink
         if at is None:
             return []
-        line: Line = [seg(f" {self.axis} {number(at, 6)}", ink.of("accent", "b"))]
+        where = grouped(int(at)) if at.is_integer() else number(at, 6)
+        line: Line = [seg(f" {self.axis} {where}", ink.of("accent", "b"))]
         for index, curve in enumerate(self._curves(names)):
             value = value_at(curve, at)
             letter = LETTERS[index] + " " if len(names) > 1 else ""

@@ -8,7 +8,8 @@ from typing import ClassVar
 import numpy as np
 from textual.binding import BindingType
 
-from labbook_tui.chart import ChartOptions, Curve, draw_chart
+from labbook_tui.chart import ChartOptions, draw_chart
+from labbook_tui.curve import Curve
 from labbook_tui.lines import Line, fit, rule, under
 from labbook_tui.models import CheckpointRow, EvaluationsModel
 from labbook_tui.palette import Ink, seg

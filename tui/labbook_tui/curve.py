@@ -1,0 +1,39 @@
+"""A curve: what the reader thread makes and charts draw. No numpy is imported here.
+
+The first frame is painted before numpy and Arrow are loaded (tests/tui/test_start.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["Curve"]
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """One line: `x` ascending, `y` of the same length, NaN where a value is missing.
+
+    `points` marks exact values (evaluations, settings): they are never smoothed.
+    """
+
+    name: str
+    x: Floats
+    y: Floats
+    points: bool = False
+    _smooth: dict[float, Floats] = field(default_factory=dict, repr=False)
+
+    def smoothed(self, weight: float) -> Floats:
+        """The moving average, computed once for each weight."""
+        if weight not in self._smooth:
+            from labbook_tui.smooth import ema
+
+            self._smooth[weight] = ema(self.y, weight)
+        return self._smooth[weight]
