@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pyarrow as pa
@@ -19,15 +19,18 @@ import pyarrow.parquet as pq
 
 from labbook.book.facts import entries
 from labbook.book.states import whereabouts
-from labbook.book.summary import RunSummary, pack_details
+from labbook.book.summary import GROUPS, RunSummary, pack
 from labbook.paths import BookPaths, RunPaths
 
 __all__ = ["Entry", "journal_mark", "load", "run_keys", "save"]
 
-_VERSION: Final = b"1"
+_VERSION: Final = b"2"
 _METADATA: Final = b"labbook.catalogue"
 _RACE_NS: Final = 2_000_000_000
 """Coarser than the clock of any file system."""
+
+_OPEN: Final = frozenset({"running", "unknown", "killed"})
+"""States that depend on who looks, and when."""
 
 _PLAIN: Final = (
     "id",
@@ -51,7 +54,7 @@ _HIDDEN: Final = pa.schema(
         ("_created_ns", pa.int64()),
         ("_ended_ns", pa.int64()),
         ("_seen_ns", pa.int64()),
-        ("_details", pa.string()),
+        *((f"_{group}", pa.string()) for group in GROUPS),
     ]
 )
 
@@ -69,15 +72,20 @@ class Entry:
     """Host, boot and pid namespace of its process."""
     journal: str
     """`journal_mark` at that moment."""
+    is_settled: bool = field(init=False)
+    """Whether nothing can change it but what changes the key."""
+
+    def __post_init__(self) -> None:
+        is_trusted = max(self.key) + _RACE_NS <= self.read_ns
+        self.is_settled = is_trusted and self.summary.state not in _OPEN
 
     def is_fresh(self, key: Key | None, book: BookPaths) -> bool:
         """Whether reading the run again would say the same."""
         if key != self.key or max(key) + _RACE_NS > self.read_ns:
             return False
-        state = self.summary.state
-        if state not in {"running", "unknown", "killed"}:
+        if self.is_settled:
             return True
-        is_here = self.where == whereabouts()
+        state, is_here = self.summary.state, self.where == whereabouts()
         if state == "unknown" and self.where and not is_here:
             # on another host: until something is written there
             return journal_mark(book.run(self.summary.id)) == self.journal
@@ -140,15 +148,15 @@ def _entries(table: pa.Table) -> dict[str, Entry]:
     for name in ("created_ns", "ended_ns", "seen_ns"):
         plain[name] = table.column(f"_{name}").to_pylist()
     names = tuple(plain)
+    columns = {group: table.column(f"_{group}").combine_chunks() for group in GROUPS}
     hidden = [
         table.column(name).to_pylist()
-        for name in ("_details", "_folder_ns", "_meta_ns", "_read_ns", "_where", "_journal")
+        for name in ("_folder_ns", "_meta_ns", "_read_ns", "_where", "_journal")
     ]
     found: dict[str, Entry] = {}
-    for fields, (details, folder_ns, meta_ns, read_ns, where, journal) in zip(
-        zip(*plain.values(), strict=True), zip(*hidden, strict=True), strict=True
-    ):
-        summary = RunSummary.stored(dict(zip(names, fields, strict=True)), details)
+    rows = zip(zip(*plain.values(), strict=True), zip(*hidden, strict=True), strict=True)
+    for row, (fields, (folder_ns, meta_ns, read_ns, where, journal)) in enumerate(rows):
+        summary = RunSummary.stored(dict(zip(names, fields, strict=True)), columns, row)
         found[fields[0]] = Entry(summary, (folder_ns, meta_ns), read_ns, where, journal)
     return found
 
@@ -169,12 +177,12 @@ def save(paths: BookPaths, found: dict[str, Entry], table: pa.Table) -> bool:
             summary.created_ns,
             summary.ended_ns,
             summary.seen_ns,
-            summary.__dict__.get("_details") or pack_details(summary),
+            *(_packed(group, summary) for group in GROUPS),
         )
         for name, value in zip(rows, values, strict=True):
             rows[name].append(value)
-    for field in _HIDDEN:
-        table = table.append_column(field, pa.array(rows[field.name], field.type))
+    for column in _HIDDEN:
+        table = table.append_column(column, pa.array(rows[column.name], column.type))
     table = table.replace_schema_metadata({_METADATA: _VERSION})
     staged = paths.root / f".catalog.{os.getpid()}.{time.monotonic_ns()}.tmp"
     try:
@@ -186,3 +194,12 @@ def save(paths: BookPaths, found: dict[str, Entry], table: pa.Table) -> bool:
     except OSError:
         return False  # read-only, full or gone: the next reader builds it again
     return True
+
+
+def _packed(group: str, summary: RunSummary) -> str:
+    stored = summary.__dict__.get("_stored")
+    if stored is None:
+        return pack(group, summary)
+    columns, row = stored
+    text: str = columns[group][row].as_py()
+    return text

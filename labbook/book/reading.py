@@ -101,9 +101,10 @@ class Book:
         found: dict[str, Entry] = {}
         is_news = False
         for run_id in ids:
-            entry = known.get(run_id)
-            if entry is None or not entry.is_fresh(keys.get(run_id), self.paths):
-                entry = self._read(run_id, keys.get(run_id, (0, 0)))
+            entry, key = known.get(run_id), keys.get(run_id, (0, 0))
+            is_as_it_was = entry is not None and entry.is_settled and entry.key == key
+            if entry is None or not (is_as_it_was or entry.is_fresh(key, self.paths)):
+                entry = self._read(run_id, key)
                 self._stale.add(run_id)
                 is_news = is_news or entry.is_lasting
             found[run_id] = entry

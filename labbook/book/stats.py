@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,17 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["SeriesStat", "Stat", "summarise"]
 
 
-@dataclass(frozen=True)
-class Stat:
-    """What is known of a series at a glance."""
+class Stat(NamedTuple):
+    """What is known of a series at a glance; `step` is that of `last`, `count` without nulls."""
 
     last: float | None
     step: int | None
-    """The step of `last`."""
     min: float | None
     max: float | None
-    count: int
-    """Values that are not null."""
+    count: int  # type: ignore[assignment]  # a field, not the method of tuples
 
 
 @dataclass(frozen=True)

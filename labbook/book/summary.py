@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
 
 __all__ = [
-    "DETAILS",
+    "GROUPS",
     "RunSummary",
     "flatten",
-    "pack_details",
+    "pack",
     "summarise_run",
-    "unpack_details",
+    "unpack",
     "unreadable_run",
 ]
 
@@ -58,40 +58,46 @@ class RunSummary:
 
     def __getattr__(self, name: str) -> Any:
         # a summary out of the catalogue decodes what is large when it is first asked for
-        details = self.__dict__.pop("_details", None)
-        if details is None:
+        stored = self.__dict__.get("_stored")
+        if stored is None or name not in _GROUP:
             raise AttributeError(name)
-        self.__dict__.update(unpack_details(details))
-        return getattr(self, name)
+        columns, row = stored
+        group = _GROUP[name]
+        self.__dict__.update(unpack(group, columns[group][row].as_py()))
+        return self.__dict__[name]
 
     @classmethod
-    def stored(cls, fields: dict[str, Any], details: str) -> RunSummary:
-        """A summary whose fields of `DETAILS` are in `details`, as `pack_details` wrote them."""
+    def stored(cls, fields: dict[str, Any], columns: Mapping[str, Any], row: int) -> RunSummary:
+        """A summary whose fields of `GROUPS` are in row `row` of Arrow columns, one a group."""
         summary = object.__new__(cls)
-        summary.__dict__.update(fields, _details=details)
+        summary.__dict__.update(fields, _stored=(columns, row))
         return summary
 
 
-DETAILS: Final = ("tags", "arguments", "dirty", "stats", "results", "faults")
-"""Fields without a fixed size."""
+GROUPS: Final = {
+    "arguments": ("arguments",),
+    "stats": ("stats",),
+    "rest": ("tags", "dirty", "results", "faults"),
+}
+"""Fields without a fixed size, and which of them are kept and decoded together."""
+
+_GROUP: Final = {name: group for group, names in GROUPS.items() for name in names}
 
 
-def pack_details(summary: RunSummary) -> str:
-    """The fields of `DETAILS` as JSON."""
-    fields = {name: getattr(summary, name) for name in DETAILS}
-    fields["stats"] = {
-        name: (stat.last, stat.step, stat.min, stat.max, stat.count)
-        for name, stat in summary.stats.items()
-    }
+def pack(group: str, summary: RunSummary) -> str:
+    """The fields of a group as JSON."""
+    fields = {name: getattr(summary, name) for name in GROUPS[group]}
     return json.dumps(fields, ensure_ascii=False)
 
 
-def unpack_details(details: str) -> dict[str, Any]:
+def unpack(group: str, text: str) -> dict[str, Any]:
     """Read them back."""
-    fields: dict[str, Any] = json.loads(details)
-    fields["tags"] = tuple(fields["tags"])
-    fields["dirty"] = None if fields["dirty"] is None else tuple(fields["dirty"])
-    fields["stats"] = {name: Stat(*stat) for name, stat in fields["stats"].items()}
+    fields: dict[str, Any] = json.loads(text)
+    if group == "stats":
+        fields["stats"] = {name: Stat._make(stat) for name, stat in fields["stats"].items()}
+    elif group == "rest":
+        fields["tags"] = tuple(fields["tags"])
+        fields["dirty"] = None if fields["dirty"] is None else tuple(fields["dirty"])
     return fields
 
 

@@ -17,7 +17,9 @@ _SEQUENCES = re.compile(
 )
 _BREAKS = re.compile(r"\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
 # C0, DEL, C1; marks that reorder or hide text; halves of surrogate pairs
-_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_CONTROLS = re.compile(
+    "[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 
 

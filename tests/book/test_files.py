@@ -83,7 +83,7 @@ def test_a_result_that_cannot_be_read_is_named(make, book):
     path = result(run, "k1", 100)
     result(run, "k2", 200)
     path.write_bytes(path.read_bytes()[:-30])
-    with pytest.raises(DamagedFile, match="k1.parquet"):
+    with pytest.raises(DamagedFile, match=r"k1\.parquet"):
         run.read().results()
     reader = run.read()
     assert [r.key for r in reader.results(strict=False)] == ["k2"]

@@ -62,11 +62,11 @@ WITHOUT_LABBOOK = """
 DUCKDB = """
     import duckdb
     print(duckdb.sql(f"select count(*), count(value), sum(step), min(writer), "
-                     f"count(distinct name) from '{run}/series/*.parquet'").fetchone())
+                     f"count(distinct name) from '{run}/series/*.parquet'").fetchall()[0])
     print(duckdb.sql(f"select example, step, output[1] from '{run}/chosen/chosen/r*.parquet' "
                      "where step = 49 order by example").fetchall())
     print(duckdb.sql(f"select count(*), json_extract(min(fields), '$.n') "
-                     f"from '{run}/events/*.parquet' where step = 3").fetchone())
+                     f"from '{run}/events/*.parquet' where step = 3").fetchall()[0])
 """
 POLARS = """
     import polars as pl
@@ -124,19 +124,21 @@ def test_the_documented_query_never_sees_a_row_twice(sealed, tmp_path):
     query = re.search(r"    WITH seals.*?(?=\n\n|\n\Z)", layout.__doc__, re.DOTALL)
     assert query is not None
     text = query[0].replace("RUN", str(sealed.root))
-    found = duckdb.sql(text).fetchall()
+    found = duckdb.sql(f"select name, step, value from ({text})").fetchall()
     assert len(found) == 100
     assert len({(name, step) for name, step, *_ in found}) == 100
     assert found[0][:2] == ("loss", 0)
     plain = f"select count(*) from '{sealed.root}/series/*.parquet'"
-    assert duckdb.sql(plain).fetchone() == (200,)  # so it is the query that does it
+    assert duckdb.sql(plain).fetchall() == [(200,)]  # so it is the query that does it
 
 
 def test_the_layout_is_as_documented(sealed):
     path = sealed.part("series", Span(WRITER, 1, 1))
     with pq.ParquetFile(path, page_checksum_verification=True) as file:
         columns = {
-            file.metadata.row_group(0).column(i).path_in_schema: file.metadata.row_group(0).column(i)
+            file.metadata.row_group(0).column(i).path_in_schema: file.metadata.row_group(0).column(
+                i
+            )
             for i in range(5)
         }
     assert list(columns) == ["name", "step", "time", "value", "writer"]

@@ -289,7 +289,7 @@ def test_a_book_opens_unchanged_after_it_was_moved(make, book, tmp_path):
 def test_a_broken_run_json_is_named_and_hides_no_other_run(make, book, content):
     good, bad = make(), make()
     bad.paths.run_json.write_bytes(content)
-    with pytest.raises(DamagedFile, match="run.json"):
+    with pytest.raises(DamagedFile, match=r"run\.json"):
         book.run(bad.paths.id)
     states = {summary.id: summary for summary in book.summaries()}
     assert len(states) == 2
