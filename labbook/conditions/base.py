@@ -23,6 +23,8 @@ from labbook.conditions.trees import EMPTY_TREE
 
 __all__ = ["BaseCopy"]
 
+_DAY_S = 86400
+
 _BACKGROUND: list[subprocess.Popen[bytes]] = []
 """Copies that go on after their start: kept so that they are reaped."""
 
@@ -58,7 +60,7 @@ class BaseCopy:
             # another start copies this tree; should it die, the lock is free and it is our turn
             if self._take_lock():
                 self._begin(deadline)
-            elif self._slow.exists():
+            elif os.path.exists(self._slow):
                 break  # it takes longer than any start can wait for
             else:
                 time.sleep(0.005)
@@ -80,10 +82,24 @@ class BaseCopy:
         if known is not None and not self._is_known(known, deadline):
             known = None
         self._slow.unlink(missing_ok=True)
+        self._sweep()
         try:
             self._child = self._spawn(known)
         except OSError as error:
             self.failure = f"the commit could not be copied: {error}"
+
+    def _sweep(self) -> None:
+        """Remove what copies left behind that were killed a day ago or more."""
+        for folder, start in (
+            (self._store.objects / "pack", "tmp_"),
+            (self._store.root, "tmp_base_"),
+        ):
+            for path in folder.glob(f"{start}*"):
+                try:
+                    if path.stat().st_mtime < time.time() - _DAY_S:
+                        path.unlink()
+                except OSError:
+                    pass  # its copy has just ended, or it is another user's
 
     def _wait(self, child: subprocess.Popen[bytes], deadline: Deadline) -> None:
         try:
@@ -103,13 +119,11 @@ class BaseCopy:
         aside.write_text(f"{self._tree}\n")
         wanted = self._folder / "wanted"
         wanted.write_text(f"{self._tree}\n" + (f"^{known}\n" if known else ""))
-        git = ["git", *gitcommand.options(), "pack-objects", "--revs", "-q", "--threads=1"]
-        git += [
-            "--window=0",
-            "--delta-base-offset",
-            os.path.abspath(self._store.objects / "pack/pack"),
-        ]
-        script = 'a=$1 b=$2; shift 2; "$@" >/dev/null && mv -f "$a" "$b"'
+        pack = os.path.abspath(self._store.objects / "pack/pack")
+        # what is packed is taken as it is; loose objects are packed fast rather than small
+        git = ["git", *gitcommand.options(), "-c", "pack.compression=1", "pack-objects", "--revs"]
+        git += ["-q", "--threads=1", "--window=0", "--delta-base-offset", pack]
+        script = 'a=$1 b=$2; shift 2; "$@" >/dev/null && mv -f "$a" "$b" || { rm -f "$a"; exit 1; }'
         # the user's objects as an alternate: git makes its temporary files in the book
         extra = {
             "GIT_OBJECT_DIRECTORY": os.path.abspath(self._store.objects),

@@ -85,6 +85,8 @@ def _of_worktree(job: Job, tree: Worktree, private: Path) -> Taken:
         entries, inside = _split(job, status)
         conversions = normal.inspect(job.top, tree.git_dir, job.settings, index)
         recorded = contents.dirty_files(job, entries, conversions)
+        # what git, short of a filter, took for modified
+        entries = [e for e in entries if e.old_path or recorded.leaves.get(e.path) != e.head]
         rest = contents.other_bytes(job, index, entries, conversions)
         nested = _nested(job, inside, private)
     finally:
@@ -117,14 +119,23 @@ def _of_folder(job: Job) -> Taken:
 def _ask(job: Job, tree: Worktree) -> tuple[Status, bytes]:
     """Git's status and settings, and the bytes of the refreshed index."""
     with gitcommand.running(str(job.top), "config", "--null", "--list") as asking:
-        with worktree.private_index(tree, job.cache, job.deadline) as path:
-            status = worktree.status(tree, path, job.deadline)
-            index = path.read_bytes() if path.exists() else b""
+        try:
+            status, index = _ask_status(job, tree)
+        except GitFailed as error:
+            if error.timed_out:
+                raise
+            status, index = _ask_status(job, tree)  # with a fresh copy of the user's index
         out = gitcommand.finish(asking, max(job.deadline.left(), _GRACE_S))
     job.settings = repository.read_settings(out)
     if status.commit is not None and len(status.commit) != 40:
         raise GitFailed("the repository names its objects by SHA-256, which a snapshot cannot hold")
     return status, index
+
+
+def _ask_status(job: Job, tree: Worktree) -> tuple[Status, bytes]:
+    with worktree.private_index(tree, job.cache, job.deadline) as path:
+        status = worktree.status(tree, path, job.deadline)
+        return status, path.read_bytes() if os.path.exists(path) else b""
 
 
 def _base_tree(job: Job, commit: str | None) -> str | None:

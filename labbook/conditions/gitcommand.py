@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO
 
@@ -24,6 +24,7 @@ __all__ = [
     "end",
     "environment",
     "finish",
+    "neutral",
     "options",
     "run",
     "running",
@@ -70,6 +71,12 @@ def options() -> list[str]:
         "maintenance.auto": "false",
     }
     return [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
+
+
+def neutral(filters: Iterable[str]) -> tuple[str, ...]:
+    """Return the settings that make git take files of these filters as they are."""
+    keys = ("clean=", "smudge=", "process=", "required=false")
+    return tuple(f"filter.{name}.{key}" for name in filters for key in keys)
 
 
 def start(

@@ -58,7 +58,7 @@ def inspect(top: Path, git_dir: Path, config: Mapping[str, str], index: bytes) -
     possible = (
         config.get("core.autocrlf", "false").lower() not in {"false", "0", "no", "off", ""}
         or b".gitattributes" in index
-        or any(path.exists() for path in others)
+        or any(os.path.exists(path) for path in others)
     )
     return Conversions(possible, tuple(sorted(names)))
 
@@ -89,12 +89,8 @@ def normal_ids(
     if not paths:
         return {}
     lfs = [name for name in conversions.filters if name == "lfs"]
-    for neutral in (lfs, conversions.filters):
-        config = tuple(
-            f"filter.{name}.{key}"
-            for name in neutral
-            for key in ("clean=", "smudge=", "process=", "required=false")
-        )
+    for broken in (lfs, conversions.filters):
+        config = gitcommand.neutral(broken)
         try:
             return _hash(top, objects, paths, config, deadline)
         except GitFailed as error:

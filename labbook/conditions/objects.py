@@ -45,11 +45,11 @@ class ObjectReader:
         self.root = Path(code_git)
         objects = self.root / "objects"
         for name in ("info/alternates", "info/http-alternates"):
-            if (objects / name).exists():
+            if os.path.lexists(objects / name):
                 raise SnapshotError(
                     f"{objects / name} leads out of the book: remove it to read the code"
                 )
-        if not objects.is_dir():
+        if not os.path.isdir(objects):
             raise SnapshotError(f"no code is stored in this book: {objects} does not exist")
         self._folder = tempfile.TemporaryDirectory(prefix="labbook-git-")
         self._child: subprocess.Popen[bytes] | None = None

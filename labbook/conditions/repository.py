@@ -10,11 +10,20 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labbook.conditions import secrets
-from labbook.conditions.gitcommand import LIMIT_S, GitFailed, end, finish, run, running, start
+from labbook.conditions.gitcommand import (
+    LIMIT_S,
+    GitFailed,
+    end,
+    finish,
+    neutral,
+    run,
+    running,
+    start,
+)
 
 __all__ = [
     "Entry",
@@ -43,20 +52,26 @@ class Entry:
     """One path that differs from HEAD.
 
     `index_oid` is the blob in the index, `mode` that of the working tree (octal text, `000000`
-    when absent); both are empty for untracked files. `is_submodule` says it is a gitlink.
+    when absent), `head` is (mode, blob) in HEAD; all are empty for untracked files.
+    `is_submodule` says it is a gitlink.
     """
 
     path: str
     status: str
     mode: str = ""
     index_oid: str = ""
+    head: tuple[str, str] = ("", "")
     is_submodule: bool = False
     old_path: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What `git status` said; `untracked_known` is False where listing them took too long."""
+    """What `git status` said; `untracked_known` is False where listing them took too long.
+
+    `without_filters` says that a filter is broken (git-lfs is not installed, as a rule), so that
+    files it would convert may be listed as modified though they are not.
+    """
 
     commit: str | None
     branch: str | None
@@ -65,6 +80,7 @@ class Status:
     behind: int | None = None
     entries: list[Entry] = field(default_factory=list)
     untracked_known: bool = True
+    without_filters: bool = False
 
 
 def describe(
@@ -104,24 +120,49 @@ def described(folder: str, limit_s: float = LIMIT_S) -> Iterator[Callable[[], by
 def read_status(
     folder: str, *, limit_s: float = LIMIT_S, extra: Mapping[str, str] | None = None
 ) -> Status:
-    """Run `git status`, without untracked files where they take too long; raises `GitFailed`."""
-    verb = ("status", "--porcelain=2", "--branch", "-z", "--ignore-submodules=none")
-    config = ("status.renames=true", "core.splitIndex=false")
+    """Run `git status`; once more without what made it fail. Raises `GitFailed`.
+
+    Too slow: without untracked files. A filter that is configured but missing: without filters.
+    """
     try:
-        out = run(
-            folder, *verb, "--untracked-files=all", limit_s=limit_s, extra=extra, config=config
-        )
+        return parse_status(_status(folder, "all", limit_s, extra))
     except GitFailed as error:
-        if not error.timed_out:
+        if error.timed_out:
+            return replace(
+                parse_status(_status(folder, "no", limit_s, extra)), untracked_known=False
+            )
+        without = _without_filters(folder)
+        if not without:
             raise
-        out = run(
-            folder, *verb, "--untracked-files=no", limit_s=limit_s, extra=extra, config=config
-        )
-        return parse_status(out, untracked_known=False)
-    return parse_status(out)
+        out = _status(folder, "all", limit_s, extra, without)
+        return replace(parse_status(out), without_filters=True)
 
 
-def parse_status(out: bytes, untracked_known: bool = True) -> Status:
+def _status(
+    folder: str,
+    untracked: str,
+    limit_s: float,
+    extra: Mapping[str, str] | None,
+    more: tuple[str, ...] = (),
+) -> bytes:
+    verb = ("status", "--porcelain=2", "--branch", "-z", "--ignore-submodules=none")
+    config = ("status.renames=true", "core.splitIndex=false", *more)
+    return run(
+        folder, *verb, f"--untracked-files={untracked}", limit_s=limit_s, extra=extra, config=config
+    )
+
+
+def _without_filters(folder: str) -> tuple[str, ...]:
+    try:
+        out = run(folder, "config", "--null", "--name-only", "--get-regexp", r"^filter\.")
+    except GitFailed:
+        return ()
+    return neutral(
+        {key.split(".", 1)[1].rpartition(".")[0] for key in out.decode().split("\0") if key}
+    )
+
+
+def parse_status(out: bytes) -> Status:
     """Parse `--porcelain=2 --branch -z` (git-status(1), "Porcelain Format Version 2")."""
     headers: dict[str, str] = {}
     entries: list[Entry] = []
@@ -139,7 +180,7 @@ def parse_status(out: bytes, untracked_known: bool = True) -> Status:
         commit=None if commit == "(initial)" else commit,
         branch=None if branch == "(detached)" else branch,
         upstream=headers.get("branch.upstream"),
-        ahead=ahead, behind=behind, entries=entries, untracked_known=untracked_known,
+        ahead=ahead, behind=behind, entries=entries,
     )  # fmt: skip
 
 
@@ -157,6 +198,8 @@ def as_condition(
         "behind": status.behind,
         "detached": status.branch is None,
     }
+    if status.without_filters:
+        result["filters"] = "a filter of git is missing: its files may be listed as modified"
     if not status.untracked_known:
         result["untracked"] = "not listed: git took too long to find them"
     return result
@@ -179,15 +222,15 @@ def _entry(raw: bytes, old_path: str | None) -> Entry:
         return Entry(os.fsdecode(raw[2:]), "untracked")
     if kind == b"u":  # u XY sub m1 m2 m3 mW h1 h2 h3 path
         parts = raw.split(b" ", 10)
-        return Entry(
-            os.fsdecode(parts[10]), "conflicted", parts[6].decode(), "", parts[2][:1] == b"S"
-        )
+        path, is_submodule = os.fsdecode(parts[10]), parts[2][:1] == b"S"
+        return Entry(path, "conflicted", parts[6].decode(), is_submodule=is_submodule)
     # 1 XY sub mH mI mW hH hI path | 2 XY sub mH mI mW hH hI score path
     parts = raw.split(b" ", 9 if kind == b"2" else 8)
     return Entry(
         path=os.fsdecode(parts[-1]),
         status=_word(parts[1].decode()),
         mode=parts[5].decode(),
+        head=(parts[3].decode(), parts[6].decode()),
         index_oid=parts[7].decode(),
         is_submodule=parts[2][:1] == b"S",
         old_path=old_path,

@@ -28,7 +28,7 @@ class ObjectStore:
 
     def create(self) -> None:
         """Lay the store out where there is none yet; several processes may do so at once."""
-        if (self.root / "HEAD").exists():
+        if os.path.exists(self.root / "HEAD"):
             return
         for folder in ("objects/info", "objects/pack", "refs/heads", "info"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)

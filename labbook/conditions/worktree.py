@@ -62,7 +62,7 @@ def private_index(tree: Worktree, cache: Cache, deadline: Deadline) -> Iterator[
     kept = cache.folder / "index"
     try:
         signature = _copy(tree.index, own)
-        if signature is not None and cache.notes.get("index") == signature and kept.exists():
+        if signature is not None and cache.notes.get("index") == signature and os.path.exists(kept):
             _copy(kept, own)
         elif signature is not None:
             _clear_bits(tree, own, deadline)
@@ -70,6 +70,9 @@ def private_index(tree: Worktree, cache: Cache, deadline: Deadline) -> Iterator[
         if signature is not None:
             os.replace(own, kept)
         cache.note("index", signature)
+    except GitFailed:
+        kept.unlink(missing_ok=True)  # should it be the cause, the next start is spared
+        raise
     finally:
         for leftover in (own, Path(f"{own}.lock")):
             leftover.unlink(missing_ok=True)
@@ -83,14 +86,14 @@ def status(tree: Worktree, index: Path, deadline: Deadline) -> Status:
 
 def _git_dir(dot_git: Path) -> Path | None:
     """The folder `.git` is or, in submodules and linked worktrees, names."""
-    if dot_git.is_file():
+    if os.path.isfile(dot_git):
         try:
             text = dot_git.read_text().strip()
         except (OSError, UnicodeDecodeError):
             return None
         target = dot_git.parent / text.removeprefix("gitdir:").strip()
-        return target if text.startswith("gitdir:") and (target / "HEAD").exists() else None
-    return dot_git if (dot_git / "HEAD").exists() else None
+        return target if text.startswith("gitdir:") and os.path.exists(target / "HEAD") else None
+    return dot_git if os.path.exists(dot_git / "HEAD") else None
 
 
 def _copy(source: Path, target: Path) -> list[int] | None:
