@@ -140,9 +140,10 @@ def _kinds(value: object) -> set[str]:
 
 
 def _refuse_lazy(model: nn.Module) -> None:
-    from torch.nn.parameter import is_lazy
+    from torch.nn.modules.lazy import LazyModuleMixin
 
-    if any(is_lazy(p) for p in (*model.parameters(), *model.buffers())):
+    lazy = (module for module in model.modules() if isinstance(module, LazyModuleMixin))
+    if any(module.has_uninitialized_params() for module in lazy):
         raise MisuseError(
             "observe() would initialise the model's lazy parameters, which training must do: "
             "observe after the first training step, or run one batch through the model before"

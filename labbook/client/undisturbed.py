@@ -16,7 +16,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -104,7 +104,7 @@ def model_kept(model: nn.Module, *, attributes: bool = True) -> Iterator[None]:
                 after.callback(setattr, module, "training", module.training)
                 module.training = False
             else:
-                after.callback(_put_attributes_back, *_attributes(module))
+                after.callback(_put_attributes_back, _attributes(module))
                 vars(module)["training"] = False
         yield
 
@@ -124,23 +124,35 @@ def _put_buffers_back(kept: list[tuple[Tensor, Tensor]]) -> None:
 _Entries = dict[str, Any]
 
 
-def _attributes(module: nn.Module) -> tuple[_Entries, _Entries, list[tuple[_Entries, _Entries]]]:
-    """A module's attributes, live and as they are, and the same of each that is a dict.
+class _Attributes(NamedTuple):
+    """A module's attributes, live and as they were, and the same of its dicts."""
 
-    Among these are torch's own: hooks, buffers, parameters, submodules.
+    live: _Entries
+    before: _Entries
+    dicts: list[_Entries]
+    dicts_before: list[_Entries]
+    empty: list[_Entries]
+
+
+def _attributes(module: nn.Module) -> _Attributes:
+    """Take down a module's attributes, and the entries of those that are dicts.
+
+    Among the dicts are torch's own: hooks, buffers, parameters, submodules. Most are empty, and
+    copies of thousands of empty ones would set the garbage collector going.
     """
     live = vars(module)
-    inner = [(value, dict(value)) for value in live.values() if isinstance(value, dict)]
-    return live, dict(live), inner
+    dicts = [value for value in live.values() if isinstance(value, dict)]
+    filled = [value for value in dicts if value]
+    empty = [value for value in dicts if not value]
+    return _Attributes(live, dict(live), filled, [dict(value) for value in filled], empty)
 
 
-def _put_attributes_back(
-    live: _Entries, before: _Entries, inner: list[tuple[_Entries, _Entries]]
-) -> None:
-    _refill(live, before)
-    for entries, were in inner:
-        if entries or were:
-            _refill(entries, were)
+def _put_attributes_back(kept: _Attributes) -> None:
+    _refill(kept.live, kept.before)
+    for live, before in zip(kept.dicts, kept.dicts_before, strict=True):
+        _refill(live, before)
+    for entries in kept.empty:
+        entries.clear()
 
 
 def _refill(live: _Entries, before: _Entries) -> None:
