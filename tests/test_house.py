@@ -40,7 +40,7 @@ THIRD_PARTY = {
     "labbook.client": {"psutil", "pynvml", "numpy", "torch"},
     "labbook.book": {"pyarrow", "numpy"},
     "labbook.watch": {"watchdog", "psutil", "pyarrow", "numpy", "torch", "safetensors"},
-    "labbook.export": {"pyarrow"},
+    "labbook.export": {"pyarrow", "duckdb"},
     "labbook.upkeep": {"pyarrow"},
     "labbook.cli": {"click", "pyarrow"},
     "labbook": set(),
