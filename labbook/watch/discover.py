@@ -21,6 +21,7 @@ from labbook.watch.facts import RunFacts, read_facts, read_json, step_of
 __all__ = ["Found", "Scanner", "Scene"]
 
 _RACY_NS = 3_000_000_000  # a folder changed this recently may change again within one clock tick
+_ROUNDS = 5  # a run that is over is looked at in every fifth scan: nothing in it is urgent
 _ADOPT_NS = 5_000_000_000  # run.save() writes the sidecar right after the file
 
 
@@ -68,14 +69,21 @@ class Scanner:
     book: BookPaths
     only: frozenset[str] | None = None
     _seen: dict[str, _Seen] = field(default_factory=dict)
+    _turn: int = 0
+    _ids: list[str] = field(default_factory=list)
+    _ids_stamp: int = 0
 
     def scan(self, now_ns: int) -> list[Scene]:
         """Every run that has an identity, newest first. `now_ns` is the file server's clock."""
-        ids = [name for name in self.book.run_ids() if self.only is None or name in self.only]
+        ids = self._run_ids(now_ns)
         for gone in self._seen.keys() - set(ids):
             del self._seen[gone]
-        for run_id in ids:
-            self._look(run_id, now_ns)
+        self._turn += 1
+        for place, run_id in enumerate(ids):
+            seen = self._seen.get(run_id)
+            is_quiet = seen is not None and seen.is_settled and seen.facts.is_over
+            if not is_quiet or place % _ROUNDS == self._turn % _ROUNDS:
+                self._look(run_id, now_ns)
         seen = {run_id: self._seen[run_id] for run_id in ids if run_id in self._seen}
         watched = _assign(self.book.root, [entry.facts for entry in seen.values()])
         scenes = []
@@ -99,6 +107,18 @@ class Scanner:
                 if not glob.has_magic(str(folder)) and not inside:
                     found[folder] = None
         return [folder for folder in found if folder.is_dir()]
+
+    def _run_ids(self, now_ns: int) -> list[str]:
+        """Ids of the runs, listed anew when one was added or removed."""
+        try:
+            stamp = os.stat(self.book.runs).st_mtime_ns
+        except OSError:
+            return []
+        if stamp != self._ids_stamp:
+            found = self.book.run_ids()
+            self._ids = [name for name in found if self.only is None or name in self.only]
+            self._ids_stamp = stamp if now_ns - stamp > _RACY_NS else 0
+        return self._ids
 
     def _look(self, run_id: str, now_ns: int) -> None:
         root = os.path.join(self.book.runs, run_id)

@@ -78,6 +78,27 @@ def test_a_run_that_ends_and_is_renamed_is_seen(lab: Lab):
     assert scanner.scan(later)[0].facts.name == "better"
 
 
+def test_a_checkpoint_added_to_a_run_that_is_over_is_found_within_some_looks(lab: Lab):
+    run = lab.run()
+    run.save(1)
+    run.end()
+    scanner = Scanner(lab.book)
+    names(scanner, LATER)
+    run.save(2)
+    looks = [names(scanner, LATER)[run.paths.id] for _ in range(5)]
+    assert looks[-1] == ["checkpoints/step-1.pt", "checkpoints/step-2.pt"]
+
+
+def test_a_run_that_comes_and_one_that_goes(lab: Lab):
+    first = lab.run(1)
+    scanner = Scanner(lab.book)
+    assert set(names(scanner, LATER)) == {first.paths.id}
+    second = lab.run(2)
+    assert set(names(scanner, LATER)) == {first.paths.id, second.paths.id}
+    first.paths.root.rename(lab.root / "trashed")
+    assert set(names(scanner, LATER)) == {second.paths.id}
+
+
 def test_a_file_elsewhere_belongs_to_the_run_that_was_training(lab: Lab):
     folder = lab.root / "ckpts"
     folder.mkdir()

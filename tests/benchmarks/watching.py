@@ -1,0 +1,250 @@
+"""Figures of the watcher: `python tests/benchmarks/watching.py`. Ratios and counts, no verdicts.
+
+- latency: from the rename of a checkpoint to the moment its evaluation begins, with a warm worker,
+  against a sidecar that polls every second;
+- throughput: a small convolutional net over one set, against a bare loop in the same process;
+- scan: one look at an idle book of 500 runs with 20 checkpoints each, and the supervisor's memory.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent))
+
+EVALUATION = """
+import os, time, torch, labbook
+from torch.utils.data import TensorDataset
+
+@labbook.evaluation(batch_size=256)
+class Validation:
+    def setup(self, context):
+        return torch.nn.Linear(8, 2)
+    def data(self, context):
+        return TensorDataset(torch.ones(64, 8))
+    def step(self, context, batch):
+        with open(os.environ["BEGUN"], "a") as file:
+            file.write(f"{context.step} {time.time_ns()}\\n")
+        return {"out": context.model(batch[0])[:, 0]}
+"""
+
+
+def main() -> None:
+    """Print everything."""
+    wanted = sys.argv[1:]
+    for measure in (latency, throughput, scan):
+        if wanted and measure.__name__ not in wanted:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            for name, value in measure(Path(folder)).items():
+                print(f"{measure.__name__:>10}  {name:<44} {value}")
+
+
+def latency(folder: Path, count: int = 40) -> dict[str, str]:
+    """Rename to the first line of the user's step."""
+    import torch
+
+    run = _run(folder / ".labbook", 1)
+    (folder / "evaluation.py").write_text(EVALUATION)
+    begun = folder / "begun"
+    environment = {**os.environ, "BEGUN": str(begun), "PYTHONPATH": str(HERE.parent.parent)}
+    command = [sys.executable, "-m", "labbook.cli", "watch", "evaluation.py"]
+    watcher = subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True
+    )
+    renamed: dict[int, int] = {}
+    try:
+        assert watcher.stdout is not None
+        for step in range(count):
+            torch.manual_seed(step)
+            _save(run, step, torch.nn.Linear(8, 2).state_dict(), renamed)
+            watcher.stdout.readline()
+            time.sleep(0.1)  # a training does something in between
+    finally:
+        watcher.terminate()
+        watcher.communicate()
+    started = dict(map(int, line.split()) for line in begun.read_text().splitlines())
+    waits = sorted((started[step] - renamed[step]) / 1e6 for step in range(1, count))
+    return {
+        "rename to the user's step, p50": f"{statistics.median(waits):.1f} ms",
+        "p99": f"{waits[int(len(waits) * 0.99)]:.1f} ms",
+        "a sidecar that polls every second, p50": "500 ms + its load",
+    }
+
+
+def throughput(folder: Path, count: int = 4096) -> dict[str, str]:
+    """The worker's session against the same loop by hand, alternately, best of several.
+
+    Processor time of one thread: other programs on the machine do not count.
+    """
+    import torch
+    from torch.utils.data import TensorDataset
+
+    from labbook.watch.evaluation import Arguments, Context, Declaration
+    from labbook.watch.publish import publish, to_table
+    from labbook.watch.session import Session, Work
+
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(16, 32, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(32 * 14 * 14, 10),
+    )  # fmt: skip
+    x, y = torch.randn(count, 1, 28, 28), torch.randint(0, 10, (count,))
+    loss_of = torch.nn.functional.cross_entropy
+
+    class Evaluation:
+        def setup(self, context: Any) -> Any:
+            return net
+
+        def data(self, context: Any) -> Any:
+            return TensorDataset(x, y)
+
+        def step(self, context: Any, batch: Any) -> Any:
+            images, labels = batch
+            out = context.model(images)
+            loss = loss_of(out, labels, reduction="none")
+            return {"loss": loss, "correct": out.argmax(1) == labels, "output": out}
+
+    def bare() -> float:
+        began = time.process_time()
+        net.eval()
+        losses, hits, outputs = [], [], []
+        with torch.inference_mode():
+            for start in range(0, count, 256):
+                out = net(x[start : start + 256])
+                labels = y[start : start + 256]
+                losses.append(loss_of(out, labels, reduction="none"))
+                hits.append(out.argmax(1) == labels)
+                outputs.append(out)
+        torch.cat(losses).double().mean().item()
+        torch.cat(hits).double().mean().item()
+        torch.cat(outputs)
+        return time.process_time() - began
+
+    context = Context(Arguments({}), {}, "run", torch.device("cpu"), folder)
+    session = Session(Declaration("v"), Evaluation, None, context)
+    session.start()
+    work = Work(folder / "none", "torch", "full", 0)
+
+    def ours(name: str) -> float:
+        began = time.process_time()
+        outcome = session.evaluate(work, lambda done, total: None)
+        publish(to_table(outcome.rows, {}), folder / "v" / name, folder)
+        return time.process_time() - began
+
+    pairs = [(bare(), ours(f"{n}.parquet")) for n in range(9)]
+    base, mine = min(a for a, _ in pairs), min(b for _, b in pairs)
+    return {
+        "bare loop": f"{count / base:,.0f} examples/s",
+        "labbook, rows written and published": f"{count / mine:,.0f} examples/s",
+        "ratio": f"{base / mine:.3f}",
+    }
+
+
+def scan(folder: Path, runs: int = 500, each: int = 20) -> dict[str, str]:
+    """A look at a book in which nothing happens: processor time."""
+    from labbook.paths import BookPaths
+    from labbook.watch.discover import Scanner
+    from labbook.watch.evaluation import Declaration
+    from labbook.watch.ledger import Ledger
+
+    book = BookPaths(folder / ".labbook")
+    for number in range(runs):
+        run = _run(book.root, number)
+        for step in range(each):
+            (run / "checkpoints" / f"step-{step}.pt").write_bytes(_archive(number, step))
+            _register(run, step, None)
+        (run / "attempts/1/r0-aaaaaa.end.json").write_text('{"ended_ns": 1}')
+    scanner = Scanner(book)
+    later = time.time_ns() + 60 * 10**9
+    ledger = Ledger("code", [Declaration("v")], "newest", lambda text: None, lambda: None)
+    began = time.process_time()
+    state = ledger.look(scanner.scan(later), later)
+    first = time.process_time() - began
+    for job in state.pending:
+        job.result.parent.mkdir(parents=True, exist_ok=True)
+        job.result.touch()
+    ledger = Ledger("code", [Declaration("v")], "newest", lambda text: None, lambda: None)
+    began = time.process_time()
+    ledger.look(scanner.scan(later), later)
+    again = time.process_time() - began
+    times = []
+    for _ in range(20):
+        began = time.process_time()
+        scenes = scanner.scan(later)
+        scanner.folders()
+        ledger.look(scenes, later)
+        times.append(time.process_time() - began)
+    usual = statistics.median(times)
+    # not ru_maxrss, which remembers the process this one was forked from
+    code = """if True:
+        import labbook.watch.supervisor
+        status = open("/proc/self/status").read()
+        print(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+    """
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent.parent)}
+    memory = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    return {
+        f"first look, {runs} runs x {each} checkpoints": f"{first * 1e3:.0f} ms",
+        "first look after a restart, all evaluated": f"{again * 1e3:.0f} ms",
+        "every other look": f"{usual * 1e3:.2f} ms",
+        "of one CPU, looking every 2 s": f"{usual / 2:.2%}",
+        "supervisor's memory": f"{int(memory.stdout) / 1024:.0f} MiB",
+    }
+
+
+def _run(book: Path, number: int) -> Path:
+    book.mkdir(parents=True, exist_ok=True)
+    (book / "book.json").write_text('{"format": 1}')
+    run = book / "runs" / f"20260101-{number:06d}-abcdef"
+    for inner in ("checkpoints", "meta", "attempts/1"):
+        (run / inner).mkdir(parents=True)
+    row = {"format": 1, "id": run.name, "name": run.name, "created_ns": time.time_ns()}
+    (run / "run.json").write_text(json.dumps(row))
+    (run / "attempts/1/r0-aaaaaa.json").write_text('{"rank": 0, "arguments": {"values": {}}}')
+    return run
+
+
+def _archive(*content: int) -> bytes:
+    """A small file in the format of `torch.save`, with no tensors."""
+    raw = io.BytesIO()
+    with zipfile.ZipFile(raw, "w") as archive:
+        archive.writestr("x/data.pkl", pickle.dumps(content))
+    return raw.getvalue()
+
+
+def _save(run: Path, step: int, state: Any, renamed: dict[int, int]) -> None:
+    import torch
+
+    target = run / "checkpoints" / f"step-{step}.pt"
+    torch.save(state, target.with_suffix(".tmp"))
+    os.rename(target.with_suffix(".tmp"), target)
+    renamed[step] = time.time_ns()
+    _register(run, step, target.stat().st_size)
+
+
+def _register(run: Path, step: int, size: int | None) -> None:
+    row = {"file": f"checkpoints/step-{step}.pt", "step": step, "size": size, "time_ns": step}
+    sidecar = run / "checkpoints" / f"step-{step}.pt.json"
+    sidecar.with_suffix(".tmp").write_text(json.dumps(row))
+    os.rename(sidecar.with_suffix(".tmp"), sidecar)
+
+
+if __name__ == "__main__":
+    main()
