@@ -86,7 +86,9 @@ def _of_worktree(job: Job, tree: Worktree, private: Path) -> Taken:
         conversions = normal.inspect(job.top, tree.git_dir, job.settings, index)
         recorded = contents.dirty_files(job, entries, conversions)
         # what git, short of a filter, took for modified
-        entries = [e for e in entries if e.old_path or recorded.leaves.get(e.path) != e.head]
+        same = {e for e in entries if not e.old_path and recorded.leaves.get(e.path) == e.head}
+        entries = [entry for entry in entries if entry not in same]
+        status = replace(status, entries=[e for e in status.entries if e not in same])
         rest = contents.other_bytes(job, index, entries, conversions)
         nested = _nested(job, inside, private)
     finally:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from labbook.conditions import environment, machine, packages, repository, secrets, seeds
 from labbook.conditions.arguments import Arguments, find
 from labbook.conditions.limits import Limits
+from labbook.conditions.others import take_others
 from labbook.conditions.snapshot import Snapshot, Taken, take_all
 
 __all__ = ["code_folder", "gather", "gather_with_code", "script_path"]
@@ -54,19 +55,23 @@ def gather_with_code(
 ) -> tuple[dict[str, Any], Snapshot]:
     """As `gather`, and take the snapshot, which is also `snapshot` in the conditions.
 
-    Git is asked once for both: cheaper than `gather` and `take` one after the other.
+    Git is asked once for both: cheaper than `gather` and `take` one after the other. `editable`
+    holds the snapshots of the user's other repositories, by the name they are installed under.
     """
     found = arguments if arguments is not None else find(frame, explicit_args)
     place = code_folder(folder)
 
-    def ask() -> tuple[Taken, bytes | None]:
+    def ask() -> tuple[Taken, bytes | None, dict[str, Snapshot]]:
+        kept = limits or Limits()
         with repository.described(place) as name:
-            taken = take_all(place, code_git, limits=limits, private_cache=private_cache)
-            return taken, name()
+            taken = take_all(place, code_git, limits=kept, private_cache=private_cache)
+            others = take_others(place, code_git, limits=kept, private_cache=private_cache)
+            return taken, name(), others
 
     with _beside(ask) as answer:
         conditions = _others(found)
-    taken, name = answer[0] if answer else (Taken(Snapshot("none", _FAILED), reason=_FAILED), None)
+    failed = Taken(Snapshot("none", _FAILED), reason=_FAILED)
+    taken, name, others = answer[0] if answer else (failed, None, {})
     described: dict[str, Any] | None
     reason: str | None = None
     if taken.status is not None:
@@ -75,6 +80,7 @@ def gather_with_code(
         described, reason = repository.describe(place)
     conditions |= {"git": described, "git_reason": reason}
     conditions["snapshot"] = taken.snapshot.as_condition()
+    conditions["editable"] = {name: other.as_condition() for name, other in others.items()}
     return conditions, taken.snapshot
 
 

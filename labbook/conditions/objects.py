@@ -41,8 +41,9 @@ class File:
 class ObjectReader:
     """The reading side: one `git cat-file --batch` that trusts nothing but bytes. Use `with`."""
 
-    def __init__(self, code_git: str | os.PathLike[str]) -> None:
+    def __init__(self, code_git: str | os.PathLike[str], *, most_files: int = _MOST_FILES) -> None:
         self.root = Path(code_git)
+        self._most_files = most_files
         objects = self.root / "objects"
         for name in ("info/alternates", "info/http-alternates"):
             if os.path.lexists(objects / name):
@@ -137,8 +138,8 @@ class ObjectReader:
                 stack += self._below(path + b"/", entry.oid)
                 continue
             count += 1
-            if count > _MOST_FILES:
-                raise SnapshotError(f"tree {tree} has more than {_MOST_FILES:,} files")
+            if count > self._most_files:
+                raise SnapshotError(f"tree {tree} has more than {self._most_files:,} files")
             yield File(os.fsdecode(path), entry.mode, entry.oid)
 
     def _below(self, prefix: bytes, tree: str) -> list[tuple[bytes, TreeEntry]]:

@@ -22,8 +22,10 @@ from typing import Any
 from labbook.conditions import repository
 from labbook.conditions.gitcommand import GitFailed
 from labbook.conditions.limits import LeftOut, Limits
+from labbook.conditions.notebook import executed_cells
 from labbook.conditions.repository import Status
 from labbook.conditions.store import ObjectStore
+from labbook.conditions.trees import encode
 from labbook.errors import SnapshotError
 
 __all__ = ["LeftOut", "Limits", "Snapshot", "Taken", "take", "take_all"]
@@ -39,7 +41,8 @@ class Snapshot:
     user's commit. In a partial snapshot `overlay` is a tree of the stored files alone.
     `deleted` and `omitted` are tracked paths that the tree lacks: gone, or changed beyond the
     limits. `raw` maps paths to blobs of their very bytes. `prefix` leads from the top of the
-    working tree to the folder asked for. `nested` are the repositories inside, by path.
+    working tree to the folder asked for. `cells` is the blob of a notebook's executed cells.
+    `nested` are the repositories inside, by path.
     """
 
     kind: str
@@ -56,6 +59,7 @@ class Snapshot:
     left_out: tuple[LeftOut, ...] = ()
     raw: dict[str, str] = field(default_factory=dict)
     overlay: str | None = None
+    cells: str | None = None
     nested: dict[str, Snapshot] = field(default_factory=dict)
     n_hashed: int = 0
     seconds: float = 0.0
@@ -119,5 +123,21 @@ def take_all(
         taken = Taken(Snapshot("none", str(error)), reason=repository.said(str(error), str(folder)))
     except (OSError, SnapshotError) as error:
         taken = Taken(Snapshot("none", f"the code cannot be stored: {error}"))
+    if taken.snapshot.kind != "none":
+        taken = replace(taken, snapshot=_with_cells(taken.snapshot, store))
     seconds = round(time.monotonic() - started, 4)
     return replace(taken, snapshot=replace(taken.snapshot, seconds=seconds))
+
+
+def _with_cells(snapshot: Snapshot, store: ObjectStore) -> Snapshot:
+    """Store what a notebook has executed, outside the tree: it is no file of the user's."""
+    cells = executed_cells()
+    if cells is None:
+        return snapshot
+    try:
+        blob = store.write("blob", cells.encode("utf-8", "surrogatepass"))
+        tree = store.write("tree", encode({b"cells.py": ("100644", blob)}))
+        store.set_ref(f"files/{tree}", tree)
+    except OSError:
+        return snapshot  # said for the files already, if the store is full
+    return replace(snapshot, cells=blob)

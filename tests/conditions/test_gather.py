@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 
-from labbook.conditions.gather import gather
+from labbook.conditions.gather import gather, gather_with_code
 from tests.conditions.gitrepo import git, repository
 
 FIELDS = {
@@ -56,3 +56,40 @@ def test_without_a_repository_the_reason_is_said(tmp_path):
     found = gather(None, None, tmp_path)
     assert found["git"] is None
     assert found["git_reason"] == f"{tmp_path} is not in a git repository"
+
+
+def test_conditions_with_the_code_ask_git_once(tmp_path):
+    top = repository(tmp_path / "r")
+    git(top, "remote", "add", "origin", "https://me:secret@example.org/r.git")
+    git(top, "tag", "v1")
+    (top / "train.py").write_text("print(2)\n")
+    (top / "new.py").write_text("1\n")
+    place = {"code_git": tmp_path / "book/code.git", "private_cache": tmp_path / "cache"}
+    found, snapshot = gather_with_code(None, {"lr": 1}, top, **place)
+    assert found.keys() == FIELDS | {"snapshot", "editable"}
+    assert found["git"] == gather(None, {"lr": 1}, top)["git"]
+    assert found["git"]["remote"] == "https://example.org/r.git"
+    assert found["git"]["describe"] == "v1"
+    assert found["git_reason"] is None
+    assert snapshot.kind == "complete"
+    assert found["snapshot"]["tree"] == snapshot.tree
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_conditions_with_the_code_of_a_plain_folder(tmp_path):
+    top = tmp_path / "project"
+    top.mkdir()
+    (top / "train.py").write_text("1\n")
+    place = {"code_git": tmp_path / "book/code.git", "private_cache": tmp_path / "cache"}
+    found, snapshot = gather_with_code(None, None, top, **place)
+    assert (found["git"], found["git_reason"]) == (None, f"{top} is not in a git repository")
+    assert (snapshot.kind, snapshot.files_untracked) == ("complete", ("train.py",))
+
+
+def test_conditions_are_gathered_where_no_code_can_be_stored(tmp_path):
+    top = repository(tmp_path / "r")
+    (tmp_path / "book").write_text("in the way")
+    place = {"code_git": tmp_path / "book/code.git", "private_cache": tmp_path / "cache"}
+    found, snapshot = gather_with_code(None, None, top, **place)
+    assert snapshot.kind == "none"
+    assert found["git"]["commit"] == git(top, "rev-parse", "HEAD")

@@ -1,5 +1,6 @@
 """Every known hazard of recording code through git, each in a real repository."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from labbook.conditions.objects import ObjectReader
+from labbook.conditions.others import take_others
 from labbook.conditions.snapshot import Limits, take
 from labbook.errors import SnapshotError
 from tests.conditions.gitrepo import (
@@ -514,3 +517,50 @@ def test_a_book_whose_objects_lead_elsewhere_is_not_read(tmp_path, code):
     write(code.git / "objects/info/alternates", f"{top}/.git/objects\n")
     with pytest.raises(SnapshotError, match="leads out of the book"):
         code.restore(snapshot)
+
+
+# -- code that is not in the script's repository
+
+
+def test_editable_installs_of_other_repositories(tmp_path, code, monkeypatch):
+    top, other = repository(tmp_path / "r"), repository(tmp_path / "my lib")
+    write(other / "edited.py", "1\n")
+    site = tmp_path / "site-packages"
+    for name, place, is_editable in (
+        ("my_lib", other, True),
+        ("this_one", top, True),
+        ("copied", other, False),
+        ("gone", tmp_path / "gone", True),
+    ):
+        url = {"url": place.as_uri(), "dir_info": {"editable": is_editable}}
+        write(site / f"{name}-1.0.dist-info/direct_url.json", json.dumps(url))
+    monkeypatch.setattr(sys, "path", [str(site)])
+    limits = Limits(seconds=50)
+    found = take_others(top, code.git, limits=limits, private_cache=code.cache)
+    assert found.keys() == {"my-lib"}
+    assert code.restore(found["my-lib"]) == files(other)
+
+
+def test_a_notebook_is_recorded_by_the_cells_that_ran(tmp_path, code):
+    pytest.importorskip("IPython")
+    write(tmp_path / "work/data.csv", "1")
+    program = f"""
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+for cell in ("x = 1", "%time y = x", "from labbook.conditions.snapshot import take",
+             "s = take('work', {str(code.git)!r}, private_cache={str(code.cache)!r})"):
+    shell.run_cell(cell, store_history=True).raise_error()
+print(shell.user_ns["s"].cells)
+"""
+    out = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "HOME": str(tmp_path / "home")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    with ObjectReader(code.git) as reader:
+        text = reader.read(out.stdout.split()[-1]).decode()
+    assert text.startswith("# %% [1]\nx = 1\n\n# %% [2]\n%time y = x\n\n# %% [3]")
+    assert "take('work'" in text
