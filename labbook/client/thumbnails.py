@@ -23,6 +23,7 @@ SIDE = 64
 
 _LEAST_SIDE = 4  # a (3, 3) array is more likely a matrix than a picture
 _CHANNELS = (1, 3, 4)
+_PLAIN_MODES = ("L", "RGB", "RGBA", "I", "I;16", "F")  # PIL's whose array is the picture
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def as_image(value: Any) -> NDArray[Any] | None:
     import numpy as np
 
     if hasattr(value, "convert") and hasattr(value, "mode"):  # a PIL image
-        if value.mode not in ("L", "RGB", "RGBA"):
+        if value.mode not in _PLAIN_MODES:
             value = value.convert("RGB")
         value = np.asarray(value)
     elif is_tensor(value):

@@ -70,7 +70,7 @@ def torch_settings_kept() -> Iterator[None]:
         for name in ("enabled", "benchmark", "deterministic"):
             after.callback(setattr, cudnn, name, getattr(cudnn, name))
         # a weight cast without gradient must not be found by the training step that follows in
-        # the same autocast region: it would train nothing (pytorch/pytorch#48049)
+        # the same autocast region: older torch then trains nothing (pytorch/pytorch#112583)
         after.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
         torch.set_autocast_cache_enabled(False)
         set_stance = getattr(torch.compiler, "set_stance", None)

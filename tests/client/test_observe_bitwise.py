@@ -97,7 +97,7 @@ def test_training_is_bitwise_equal(journal, where):
 
 
 def test_training_in_an_autocast_region_is_bitwise_equal(journal):
-    # observing first fills no cache of weights without gradient (pytorch/pytorch#48049)
+    # observing first fills no cache of weights without gradient (pytorch/pytorch#112583)
     chosen = choose(journal.writer, data(), 16)
 
     def region():
