@@ -171,8 +171,9 @@ def _argument_column(name: str, model: RunsModel, ink: Ink) -> RunColumn:
             return "–", ink.of("dim")
         return clean(value_text(run.arguments[name])), None
 
-    title = clean(name)
-    short = title if len(title) <= 14 else title.rsplit(".", 1)[-1]
+    leaf = name.rsplit(".", 1)[-1]
+    is_unique = sum(other.rsplit(".", 1)[-1] == leaf for other in model.differing) == 1
+    short = clean(leaf if is_unique else name)
     values = (run.arguments[name] for run in model.rows[:200] if name in run.arguments)
     is_number = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     return Column(

@@ -111,27 +111,19 @@ class VTable(Lines, Generic[R], can_focus=True):
         return self.rows[self.order[self.cursor]]
 
     def _measure(self) -> None:
-        """Widths from the rows around the screen: measuring all of them would cost the start."""
-        sample = [self.rows[i] for i in self.order[self.top : self.top + 100]]
+        """Widths from the titles; what is drawn widens them (`_widen`)."""
+        key = self.sorted_by[0] if self.sorted_by is not None else None
         self._widths = [
-            min(
-                column.most,
-                max(
-                    [
-                        column.least,
-                        cell_len(column.title)
-                        + 2
-                        * (
-                            column.sort is not None
-                            and self.sorted_by is not None
-                            and self.sorted_by[0] == column.key
-                        ),
-                    ]
-                    + [cell_len(column.cell(row)[0]) for row in sample]
-                ),
-            )
+            min(column.most, max(column.least, cell_len(column.title) + 2 * (column.key == key)))
             for column in self.columns
         ]
+
+    def _widen(self, rows: Sequence[int]) -> None:
+        """Make room for these rows: measuring all of them would cost the start."""
+        for place, column in enumerate(self.columns):
+            if self._widths[place] < column.most:
+                widest = max((cell_len(column.cell(self.rows[row])[0]) for row in rows), default=0)
+                self._widths[place] = min(column.most, max(self._widths[place], widest))
 
     @property
     def page_rows(self) -> int:
@@ -146,6 +138,7 @@ class VTable(Lines, Generic[R], can_focus=True):
     def draw(self, width: int, height: int) -> list[Line]:
         """Heading and visible rows."""
         self._follow()
+        self._widen(self.order[self.top : self.top + height - 1])
         shown = columns_that_fit(
             self._widths,
             [c.spacer for c in self.columns],

@@ -1,0 +1,124 @@
+"""A program in a real pseudo-terminal, its screen kept by pyte, its bytes counted."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Callable
+from pathlib import Path
+
+import pyte
+
+from tests.tui.lab import environment
+
+# what an xterm answers, and what pyte does not know
+ANSWERS = (
+    (b"\x1b[?2026$p", b"\x1b[?2026;2$y"),
+    (b"\x1b[c", b"\x1b[?62;22c"),
+    (b"\x1b[6n", b"\x1b[1;1R"),
+)
+UNREAD = re.compile(
+    rb"\x1b\[[<>=][0-9;:]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1bP.*?\x1b\\|\x1b\]\d+;.*?(?:\x07|\x1b\\)"
+    rb"|\x1b\[\?(?:1049|1000|1002|1003|1015|1006|1016|2004|2048|2026|1004)[hl]",
+    re.S,
+)
+PATIENCE_S = 90.0
+"""Longest silence before a test gives up; only ever spent by a test that fails."""
+
+
+class Terminal:
+    """`labbook tui` with these arguments in a terminal of this size and these variables."""
+
+    def __init__(self, size: tuple[int, int], *arguments: str, **variables: str) -> None:
+        columns, rows = size
+        self.screen = pyte.Screen(columns, rows)
+        self._stream = pyte.ByteStream(self.screen)
+        self.data = b""
+        self._fd, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "labbook.cli", "tui", *arguments],
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**environment(), **variables},
+            start_new_session=True,
+        )
+        os.close(slave)
+
+    def __enter__(self) -> Terminal:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._fd)
+
+    @property
+    def text(self) -> str:
+        """The screen, line by line."""
+        return "\n".join(line.rstrip() for line in self.screen.display)
+
+    def press(self, keys: str) -> None:
+        """Type."""
+        os.write(self._fd, keys.encode())
+
+    def _read(self) -> bool:
+        """Take what has come; False at the end of the program."""
+        if not select.select([self._fd], [], [], PATIENCE_S)[0]:
+            raise AssertionError(f"silent for {PATIENCE_S} s:\n{self.text}")
+        try:
+            data = os.read(self._fd, 65536)
+        except OSError:
+            return False
+        self.data += data
+        for question, answer in ANSWERS:
+            if question in data:
+                os.write(self._fd, answer)
+        self._stream.feed(UNREAD.sub(b"", data))
+        return bool(data)
+
+    def until(self, seen: str | Callable[[str], bool]) -> str:
+        """Read until the screen holds the text, or satisfies the function."""
+        test = seen if callable(seen) else lambda text: seen in text
+        while not test(self.text):
+            assert self._read(), f"ended before {seen!r}:\n{self.text}"
+        return self.text
+
+    def finish(self) -> int:
+        """Read to the end of the program; its exit status."""
+        while self._read():
+            pass
+        return self._process.wait()
+
+
+def colours_of(data: bytes) -> set[str]:
+    """Kinds of colour that the bytes set: `16`, `256`, `truecolor`."""
+    found: set[str] = set()
+    for match in re.finditer(rb"\x1b\[([0-9;]*)m", data):
+        numbers = iter(match[1].decode().split(";"))
+        for number in numbers:
+            if number in {"38", "48"}:
+                is_true = next(numbers) == "2"
+                found.add("truecolor" if is_true else "256")
+                for _ in range(3 if is_true else 1):
+                    next(numbers)
+            elif (
+                number
+                and (30 <= int(number) <= 47 or 90 <= int(number) <= 107)
+                and (number not in {"39", "49"})
+            ):
+                found.add("16")
+    return found
+
+
+def book_option(book: Path) -> tuple[str, str]:
+    """The arguments that name a book."""
+    return ("--book", str(book))

@@ -1,0 +1,121 @@
+"""The program in a real terminal: what its screen shows and how many bytes that takes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tui.lab import Lab, make_lab
+from tests.tui.terminal import Terminal, book_option, colours_of
+
+pytestmark = pytest.mark.timeout(300)
+
+START_BYTES = 20_000
+LIVE_BYTES = 1_000
+"""For one update of a live dashboard: there is one a second."""
+
+DEPTHS = {
+    "truecolor": {"COLORTERM": "truecolor"},
+    "256": {},
+    "16": {"TERM": "linux"},
+    "none": {"NO_COLOR": "1"},
+}
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+def test_all_depths_of_colour_show_the_same_and_stay_small(
+    lab: Lab, size: tuple[int, int], depth: str
+) -> None:
+    with Terminal(size, *book_option(lab.book), **DEPTHS[depth]) as terminal:
+        text = terminal.until(lambda text: "B val/loss" in text and "first" in text)
+        assert len(terminal.data) < START_BYTES
+        assert "4 runs" in text
+        assert "killed" in text
+        terminal.press("G3")
+        terminal.until(lambda text: "8 examples × 6 steps" in text and "output" in text)
+        terminal.press("4")
+        terminal.until("0.9000 ±0.0474")
+        terminal.press("q")
+        assert terminal.finish() == 0
+        assert colours_of(terminal.data) == ({depth} if depth != "none" else set())
+
+
+def test_linux_console_gets_characters_its_font_has(lab: Lab) -> None:
+    with Terminal((80, 24), *book_option(lab.book), TERM="linux") as terminal:
+        text = terminal.until(lambda text: "B val/loss" in text and "first" in text)
+        assert "x killed" in text
+        terminal.press("G3")
+        text += terminal.until(lambda text: "8 examples" in text and "output" in text)
+        strange = {char for char in text if ord(char) > 126} - set("–×░▒▓█·…▀›")
+        assert strange == set()
+
+
+def test_live_dashboard_costs_less_than_a_kilobyte_an_update(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "live lab")
+    with (
+        lab.begin("--called", "alive") as process,
+        Terminal((120, 40), *book_option(lab.book), COLORTERM="truecolor") as terminal,
+    ):
+        assert process.stdin is not None
+        terminal.until(lambda text: "B val/loss" in text and " 60 " in text)
+        costs = []
+        for step, more in ((1060, 1000), (1070, 10), (1080, 10), (1090, 10)):
+            before = len(terminal.data)
+            process.stdin.write(f"{more}\n")
+            process.stdin.flush()
+            terminal.until(lambda text, step=step: text.count(f"1 {step % 1000:03d}") == 2)
+            costs.append(len(terminal.data) - before)
+        assert max(costs[1:]) < LIVE_BYTES, costs
+        process.stdin.close()
+        terminal.until("✓ finished")
+
+
+def test_plain_driver_shows_the_same(lab: Lab) -> None:
+    screens = []
+    for options in ([], ["--plain-driver"]):
+        with Terminal((80, 24), *book_option(lab.book), *options) as terminal:
+            terminal.until(lambda text: "B val/loss" in text and "first" in text)
+            terminal.press("G6")
+            terminal.until("arguments")
+            # ages and durations go on meanwhile
+            screens.append(terminal.text.split("\n")[2:])
+    assert screens[0] == screens[1]
+
+
+def test_small_terminal_gets_a_plain_line(lab: Lab) -> None:
+    with Terminal((40, 10), *book_option(lab.book)) as terminal:
+        text = terminal.until("labbook ls")
+        assert text.split("\n")[:2] == ["labbook needs 60×16 cells.", "This terminal has 40×10."]
+        terminal.press("q")
+        assert terminal.finish() == 0
+
+
+def test_run_can_be_named(lab: Lab) -> None:
+    with Terminal((80, 24), "second", *book_option(lab.book)) as terminal:
+        terminal.until("val/loss")
+        terminal.press("1")
+        terminal.until("4 runs")
+
+
+def test_unknown_run_and_missing_book_are_said_before_the_screen_changes(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with Terminal((80, 24), "nothing", *book_option(lab.book)) as terminal:
+        assert terminal.finish() == 1
+        assert "no run 'nothing'" in terminal.text
+        assert b"1049h" not in terminal.data
+    with Terminal((80, 24), *book_option(tmp_path / "none")) as terminal:
+        assert terminal.finish() == 1
+        assert "no book at" in terminal.text
+        assert b"1049h" not in terminal.data
+
+
+def test_terminal_is_left_as_it_was_found(lab: Lab) -> None:
+    with Terminal((80, 24), *book_option(lab.book)) as terminal:
+        terminal.until("first")
+        terminal.press("q")
+        assert terminal.finish() == 0
+        end = terminal.data.rindex(b"\x1b[?1049l")
+        assert b"\x1b[?25h" in terminal.data[end:]
