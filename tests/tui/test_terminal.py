@@ -61,13 +61,15 @@ def test_live_dashboard_costs_less_than_a_kilobyte_an_update(tmp_path: Path) -> 
         assert process.stdin is not None
         terminal.until(lambda text: "B val/loss" in text and " 60 " in text)
         costs = []
-        for step, more in ((1060, 1000), (1070, 10), (1080, 10), (1090, 10)):
+        for step in range(1060, 1120, 10):
+            more = 1000 if step == 1060 else 10
             before = len(terminal.data)
             process.stdin.write(f"{more}\n")
             process.stdin.flush()
             terminal.until(lambda text, step=step: text.count(f"1 {step % 1000:03d}") == 2)
             costs.append(len(terminal.data) - before)
-        assert max(costs[1:]) < LIVE_BYTES, costs
+        # the first rescales the chart, which may come with the second
+        assert max(costs[2:]) < LIVE_BYTES, costs
         process.stdin.close()
         terminal.until("✓ finished")
 
