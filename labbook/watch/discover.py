@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import glob
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,8 +80,8 @@ class Scanner:
             del self._seen[gone]
         self._turn += 1
         for place, run_id in enumerate(ids):
-            seen = self._seen.get(run_id)
-            is_quiet = seen is not None and seen.is_settled and seen.facts.is_over
+            last = self._seen.get(run_id)
+            is_quiet = last is not None and last.is_settled and last.facts.is_over
             if not is_quiet or place % _ROUNDS == self._turn % _ROUNDS:
                 self._look(run_id, now_ns)
         seen = {run_id: self._seen[run_id] for run_id in ids if run_id in self._seen}
@@ -141,9 +141,17 @@ class Scanner:
 
 def _scene(paths: RunPaths, entry: _Seen, watched: list[Found]) -> Scene:
     """The scene of before when nothing in it changed: what is known of it stays known."""
-    known = {found.path for found in entry.own}
-    more = [found for found in watched if found.path not in known]
-    found = tuple(sorted((*entry.own, *more), key=lambda each: each.rank))
+    fresh = {found.path: found for found in watched}
+    # what is registered may be written again under its name: the file says when
+    own = [
+        replace(each, time_ns=fresh[each.path].time_ns)
+        if each.external and each.path in fresh
+        else each
+        for each in entry.own
+    ]
+    known = {each.path for each in own}
+    more = [each for each in watched if each.path not in known]
+    found = tuple(sorted((*own, *more), key=lambda each: each.rank))
     scene = Scene(entry.facts, paths, found)
     return entry.scene if entry.scene == scene and entry.scene is not None else scene
 

@@ -75,7 +75,8 @@ def test_a_run_that_ends_and_is_renamed_is_seen(lab: Lab):
     assert scanner.scan(later)[0].facts.is_over
     fact = {"fact": "name", "name": "better", "time_ns": 5}
     (run.paths.meta / "name-1.json").write_text(json.dumps(fact))
-    assert scanner.scan(later)[0].facts.name == "better"
+    looks = [scanner.scan(later)[0].facts.name for _ in range(5)]  # nothing urgent any more
+    assert looks[-1] == "better"
 
 
 def test_a_checkpoint_added_to_a_run_that_is_over_is_found_within_some_looks(lab: Lab):
