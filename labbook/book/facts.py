@@ -85,6 +85,8 @@ class Process:
     """The C-level evidence of SIGTERM is there."""
     exit_status: int | None = None
     """What the process passed to `exit`, written at C level; None while it is not known."""
+    may_tell_exit: bool = False
+    """An exit status may still come."""
 
     @property
     def rank(self) -> int:
@@ -176,6 +178,7 @@ class Facts:
             self._keys[term.path] = (0, int(process.terminated), 0)
         if (status := files.get(f"{writer}.exit")) is not None:
             process.exit_status = _first_byte(status)
+            process.may_tell_exit = process.exit_status is None
             self._keys[status.path] = (0, -1 if process.exit_status is None else 1, 0)
         return process
 

@@ -148,7 +148,9 @@ class Book:
                 reader = RunReader(paths)
             else:
                 reader.refresh()
-            entry = Entry(reader.summary(), key, now_ns, whereabouts_of(reader.conditions), mark)
+            trusted_ns = 0 if reader.is_exiting else now_ns
+            where = whereabouts_of(reader.conditions)
+            entry = Entry(reader.summary(), key, trusted_ns, where, mark)
             if not entry.is_lasting:
                 self._readers[run_id] = reader  # it will be asked again soon
             return entry

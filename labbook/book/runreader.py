@@ -7,6 +7,7 @@ it raises `DamagedFile`.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -27,6 +28,9 @@ from labbook.paths import RunPaths
 __all__ = ["RunReader"]
 
 _T = TypeVar("_T")
+
+EXIT_NS = 60_000_000_000
+"""The interpreter exits within a minute of the end it recorded."""
 
 RETRIES = 10
 """A part that vanishes was replaced by a newer seal; each retry reads the seals anew."""
@@ -118,6 +122,14 @@ class RunReader:
     def processes(self) -> list[Process]:
         """All processes, by attempt and rank."""
         return sorted(self.facts.processes.values(), key=lambda p: (p.attempt, p.rank, p.writer))
+
+    @property
+    def is_exiting(self) -> bool:
+        """Whether its end is so recent that an exit status may still follow, and change it."""
+        process, ended_ns = self.facts.newest(), self.state.ended_ns
+        if process is None or ended_ns is None or not process.may_tell_exit:
+            return False
+        return time.time_ns() - ended_ns < EXIT_NS
 
     @property
     def name(self) -> str:

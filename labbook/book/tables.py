@@ -14,7 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from labbook.book.facts import Facts, as_int
+from labbook.book.attempts import NEVER, attempt_of, limits, order_of
+from labbook.book.facts import Facts
 from labbook.book.layout import TIME
 from labbook.book.live import Journal
 from labbook.book.observations import examples_table, observation_table, set_of, unified
@@ -40,7 +41,6 @@ _EVENTS: Final = pa.schema(
 _LONG: Final = pa.schema(
     [("time", TIME), ("step", pa.int64()), ("name", pa.string()), ("value", pa.float64())]
 )
-_NEVER: Final = 1 << 63  # a step no row reaches
 
 
 class Tables:
@@ -63,37 +63,13 @@ class Tables:
         return sorted(names, key=self._order)
 
     def _order(self, writer: str) -> tuple[int, int, int, str]:
-        process = self.facts.processes.get(writer)
-        if process is None:
-            return 0, 0, 0, writer
-        return process.attempt, process.rank, process.started_ns, writer
+        return order_of(self.facts, writer)
 
     def _attempt(self, writer: str) -> int:
-        return self._order(writer)[0]
-
-    def _resume_step(self, attempt: int) -> int | None:
-        steps = (
-            as_int(p.conditions.get("resume_step"))
-            for p in self.facts.processes.values()
-            if p.attempt == attempt
-        )
-        return min((step for step in steps if step is not None), default=None)
+        return attempt_of(self.facts, writer)
 
     def _limits(self, first_steps: dict[int, int]) -> dict[int, int]:
-        """For each attempt the step from which its rows are superseded.
-
-        `first_steps`: the step each attempt logged first, of the attempts that logged any.
-        """
-        limit = _NEVER
-        limits: dict[int, int] = {}
-        for attempt in sorted({self._attempt(w) for w in self.writers()}, reverse=True):
-            limits[attempt] = limit
-            begins = self._resume_step(attempt)
-            if begins is None:
-                begins = first_steps.get(attempt)
-            if begins is not None and begins != NO_STEP:
-                limit = min(limit, begins)
-        return limits
+        return limits(self.facts, self.writers(), first_steps)
 
     # ------------------------------------------------------------------ series
 
@@ -118,8 +94,8 @@ class Tables:
         found: dict[str, SeriesStat] = {}
         for order, writer in enumerate(self.writers()):
             for name, stat in by_writer.get(writer, {}).items():
-                limits = self._series_limits(name, by_writer)
-                limit = limits.get(self._attempt(writer), _NEVER)
+                below = self._series_limits(name, by_writer)
+                limit = below.get(self._attempt(writer), NEVER)
                 rest = self._below(writer, name, stat, limit)
                 if rest is not None:
                     rest = replace(rest, order=order)
@@ -131,12 +107,12 @@ class Tables:
 
         Raises `DamagedFile`, and `FileNotFoundError` when a newer seal replaced a part.
         """
-        limits = {} if superseded or table != "series" else self._series_limits(name)
+        below = {} if superseded or table != "series" else self._series_limits(name)
         found: list[Points] = []
         for writer in self.writers():
             points = Points.concat(list(self._of_writer(writer, name, table)))
-            limit = limits.get(self._attempt(writer), _NEVER)
-            found.append(points if limit == _NEVER else points.take(points.step < limit))
+            limit = below.get(self._attempt(writer), NEVER)
+            found.append(points if limit == NEVER else points.take(points.step < limit))
         return Points.concat([points for points in found if len(points)]).in_order()
 
     def _series_limits(
@@ -292,11 +268,11 @@ class Tables:
             if low is not None:
                 attempt = self._attempt(writer)
                 first[attempt] = min(low, first.get(attempt, low))
-        limits = self._limits(first)
+        below = self._limits(first)
         for writer, table in tables:
-            limit = limits.get(self._attempt(writer), _NEVER)
+            limit = below.get(self._attempt(writer), NEVER)
             step = table.column("step").fill_null(NO_STEP)
-            is_valid = limit == _NEVER
+            is_valid = limit == NEVER
             yield writer, table if is_valid else table.filter(pc.less(step, limit))
 
 

@@ -118,6 +118,15 @@ def test_a_change_within_the_clocks_tick_is_noticed(make, paths, reads):
     assert book.summaries()[0].tags == ("quick",)
 
 
+def test_an_exit_status_that_follows_the_end_is_noticed(make, paths):
+    (run,) = settled(make, 1)
+    status = run.paths.exit_status(1, WRITER)
+    status.write_bytes(b"")
+    assert Book(paths).summaries()[0].state == "finished"
+    status.write_bytes(b"\3")  # nobody touches the folder
+    assert Book(paths).summaries()[0].state == "failed"
+
+
 def test_removed_runs_go_and_new_ones_come(make, paths):
     runs = settled(make)
     book = Book(paths)

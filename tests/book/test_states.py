@@ -124,6 +124,40 @@ def test_what_cannot_be_known_is_unknown(train, elsewhere):
     assert "last sign of life" in state.why
 
 
+INSIDE = """
+    import sys
+    from pathlib import Path
+    from labbook.book.runreader import RunReader
+    from labbook.book.seal import seal_dead
+    from labbook.paths import RunPaths
+
+    paths = RunPaths(Path(sys.argv[1]))
+    print(RunReader(paths).state.name)
+    print(*seal_dead(paths).values())
+"""
+
+
+def test_another_pid_namespace_cannot_know_and_never_seals_a_live_writer(train):
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this machine gives no new pid namespace")
+    run, _ = train()
+
+    def inside() -> list[str]:
+        command = [*unshare, sys.executable, "-c", textwrap.dedent(INSIDE), str(run.paths.root)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return done.stdout.splitlines()
+
+    state, refusal = inside()
+    assert state == "unknown"
+    assert "wrote within the last minute" in refusal
+    os.utime(run.paths.segment(WRITER, 1), (1, 1))  # as one that was stopped for long
+    state, refusal = inside()
+    assert state == "unknown"
+    assert "holds its lock" in refusal
+    assert run.paths.segment(WRITER, 1).exists()
+
+
 def test_sigterm_leaves_its_evidence(train):
     run, child = train()
     run.paths.term(1, WRITER).write_bytes(b"")
