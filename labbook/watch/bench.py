@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable
@@ -42,6 +43,8 @@ class Bench:
         self._send = send
         self._sessions: dict[str, tuple[str, Session]] = {}
         self.code = {"mode": "current", "digest": program.code_digest(), "files": program.code()}
+        self._modules = frozenset(sys.modules)
+        self._imported = str(self.code["digest"])
 
     def take(self, command: dict[str, Any]) -> None:
         """Do what was asked and answer; nothing of the user's gets past this."""
@@ -128,8 +131,10 @@ class Bench:
         warnings: list[str],
         started_ns: int,
     ) -> dict[str, Any]:
-        imported = self._program.code_digest()
-        if imported != self.code["digest"]:
+        if sys.modules.keys() != self._modules:
+            self._modules = frozenset(sys.modules)
+            self._imported = self._program.code_digest()
+        if self._imported != self.code["digest"]:
             warnings = [*warnings, "more of your code was imported while it ran than before"]
         return {
             "format": 1,
@@ -155,7 +160,7 @@ class Bench:
                 **describe_settings(),
                 "batch_size_used": outcome.batch_size,
             },
-            "code": {**self.code, "imported": imported},
+            "code": {**self.code, "imported": self._imported},
             "arguments_digest": command["arguments_digest"],
             "data_digest": session.data_digest,
             "versions": {

@@ -295,3 +295,14 @@ def test_a_loss_that_was_averaged_already_is_refused(lab: Lab, here: Make):
     answer = here(EVALUATION.replace('reduction="none"', 'reduction="mean"')).evaluate()[1]
     assert "column 'loss' has shape () for a batch of 32" in answer["text"]
     assert 'reduction="none"' in answer["text"]
+
+
+def test_code_imported_while_it_runs_is_recorded_and_said(lab: Lab, here: Make):
+    run = lab.run()
+    run.save(1)
+    run.save(2)
+    (lab.root / "extra.py").write_text("THRESHOLD = 1\n")
+    here(EVALUATION.replace("x, y = batch", "x, y = batch\n        import extra")).evaluate()
+    for meta in run.metas().values():
+        assert meta["code"]["imported"] != meta["code"]["digest"]
+        assert any("imported while it ran" in warning for warning in meta["warnings"])
