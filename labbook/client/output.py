@@ -4,6 +4,8 @@ Invariants: the program's own stream comes first and behaves as before (`isatty`
 encoding, errors, what it raises); the copy is the same bytes, appended by one `write(2)` to a
 file, and its faults are counted, never raised. A stream that already is a file is left alone: its
 path is recorded instead. What is written below Python (C libraries, child processes) is not seen.
+Each `write` of the program is copied by itself: processes that print at the same time may mix
+within a line.
 """
 
 from __future__ import annotations
