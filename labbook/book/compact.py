@@ -6,6 +6,7 @@ by a row group where the parts of a series follow one another in steps, else by 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import reduce
@@ -13,21 +14,24 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from labbook.book.encode import PointsWriter, write_observations
-from labbook.book.layout import PartWriter
+from labbook.book.layout import EVENTS, PartWriter
 from labbook.book.observations import unified
 from labbook.book.points import Points, names_in, open_parquet, read_name, read_parquet
 from labbook.book.sealing import Staged, commit, staged_path, sweep
 from labbook.book.seals import EXAMPLES, Part, part_path
 from labbook.book.stats import SeriesStat
+from labbook.errors import DamagedFile
 from labbook.journal.format import NO_STEP
 from labbook.paths import TABLES, RunPaths, Span
 
 __all__ = ["compact"]
 
-OBSERVATION_BYTES: Final = 256 << 20
-"""A chosen set larger than this, decoded, stays in the parts it has."""
+OBSERVATION_BYTES: Final = 128 << 20
+"""So much of a chosen set, decoded, is merged at a time."""
 
 
 def compact(paths: RunPaths, writer: str) -> Span | None:
@@ -68,13 +72,10 @@ def _merge(paths: RunPaths, table: str, parts: list[Part], path: Path, writer: s
         return _append(paths, parts, path)
     if table in TABLES:
         return _merge_points(paths, table, parts, path, writer)
-    whole = unified([read_parquet(paths.root, part.path).drop_columns("writer") for part in parts])
-    return write_observations(path, whole, writer)
+    return _merge_observations(paths, parts, path, writer)
 
 
 def _append(paths: RunPaths, parts: list[Part], path: Path) -> int:
-    from labbook.book.layout import EVENTS
-
     with PartWriter(path, EVENTS) as out:
         for part in parts:
             out.write(read_parquet(paths.root, part.path))
@@ -92,6 +93,52 @@ def _merge_points(paths: RunPaths, table: str, parts: list[Part], path: Path, wr
                     out.add(name, points)
                 out.end_name()
     return out.rows
+
+
+def _merge_observations(paths: RunPaths, parts: list[Part], path: Path, writer: str) -> int:
+    with ExitStack() as stack:
+        files = [(stack.enter_context(open_parquet(paths.root, p.path)), p.path) for p in parts]
+        empty = [file.schema_arrow.empty_table().drop_columns("writer") for file, _ in files]
+        schema = unified(empty).schema
+        ranges = _ranges(files)
+        tables = (
+            unified([schema.empty_table(), *_with_examples(files, first, last)]).cast(schema)
+            for first, last in ranges
+        )
+        return write_observations(path, schema, tables, writer)
+
+
+def _ranges(files: list[tuple[Any, Path]]) -> list[tuple[int, int]]:
+    """Examples from first to last, inclusive, that are merged together."""
+    found: Counter[int] = Counter()
+    n_bytes = 0
+    for file, _ in files:
+        ids, counts = np.unique(file.read(["example"]).column(0).to_numpy(), return_counts=True)
+        found.update(dict(zip(ids.tolist(), counts.tolist(), strict=True)))
+        groups = range(file.metadata.num_row_groups)
+        n_bytes += sum(file.metadata.row_group(number).total_byte_size for number in groups)
+    most = max(1, found.total() * OBSERVATION_BYTES // max(1, n_bytes))
+    ranges: list[tuple[int, int]] = []
+    rows = most
+    for example in sorted(found):
+        if rows + found[example] > most:
+            ranges.append((example, example))
+            rows = 0
+        ranges[-1] = (ranges[-1][0], example)
+        rows += found[example]
+    return ranges
+
+
+def _with_examples(files: list[tuple[Any, Path]], first: int, last: int) -> Iterator[pa.Table]:
+    for file, path in files:
+        try:
+            for number in range(file.metadata.num_row_groups):
+                table = file.read_row_group(number).drop_columns("writer")
+                example = table.column("example")
+                inside = pc.and_(pc.greater_equal(example, first), pc.less_equal(example, last))
+                yield table.filter(inside)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise DamagedFile(f"{path} cannot be read as Parquet: {error}") from error
 
 
 def _sorted(files: list[tuple[Any, Path]], name: str, *, by_time: bool) -> Iterator[Points]:

@@ -123,15 +123,22 @@ def write_events(path: Path, events: list[Event], writer: str) -> int:
         return part.rows
 
 
-def write_observations(path: Path, table: pa.Table, writer: str) -> int:
-    """Write a chosen set's observations by example and step; return how many rows."""
-    table = table.sort_by([("example", "ascending"), ("step", "ascending")])
-    table = table.append_column(POINTS.field("writer"), constant(writer, table.num_rows))
-    most = max(256, min(MAX_GROUP, GROUP_BYTES * table.num_rows // max(1, table.nbytes)))
-    _, lengths = np.unique(table.column("example").to_numpy(), return_counts=True)
-    with PartWriter(path, table.schema) as part:
-        for start, n in group_slices(lengths.tolist(), min(4096, most), most):
-            part.write(table.slice(start, n))
+def write_observations(
+    path: Path, schema: pa.Schema, tables: Iterable[pa.Table], writer: str
+) -> int:
+    """Write a chosen set's observations by example and step; return how many rows.
+
+    The tables follow one another in their examples: one that holds all will do.
+    """
+    schema = schema.append(POINTS.field("writer"))
+    with PartWriter(path, schema) as part:
+        for table in tables:
+            ordered = table.sort_by([("example", "ascending"), ("step", "ascending")])
+            named = ordered.append_column(schema.field("writer"), constant(writer, len(ordered)))
+            most = max(256, min(MAX_GROUP, GROUP_BYTES * len(named) // max(1, named.nbytes)))
+            _, lengths = np.unique(named.column("example").to_numpy(), return_counts=True)
+            for start, n in group_slices(lengths.tolist(), min(4096, most), most):
+                part.write(named.slice(start, n))
         return part.rows
 
 

@@ -170,6 +170,7 @@ class PartWriter:
             self._file.flush()
             os.fsync(self._file.fileno())
         finally:
+            self._writer.is_open = False
             self._file.close()
 
     def __enter__(self) -> PartWriter:
@@ -178,7 +179,13 @@ class PartWriter:
     def __exit__(self, kind: object, *_: object) -> None:
         if kind is None:
             self.close()
-        else:
+            return
+        try:
+            self._writer.close()
+        except (OSError, pa.ArrowException):
+            pass  # the error that brought us here is the one to tell
+        finally:
+            self._writer.is_open = False  # its finaliser would try again
             self._file.close()
 
 

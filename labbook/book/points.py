@@ -59,6 +59,20 @@ class Points:
             return self
         return self.take(np.argsort(key, kind="stable"))
 
+    def thinned(self, most: int) -> Points:
+        """At most `most` rows (at least 4): both ends, and of each stretch least and greatest."""
+        n_stretches = (max(most, 4) - 2) // 2
+        if len(self) <= max(most, 4):
+            return self
+        bounds = 1 + np.arange(n_stretches) * (len(self) - 2) // n_stretches
+        is_number = self.valid & ~np.isnan(self.value)
+        keep = {0, len(self) - 1}
+        for fill, pick in ((np.inf, np.argmin), (-np.inf, np.argmax)):
+            value = np.where(is_number, self.value, fill)
+            for start, stop in zip(bounds, [*bounds[1:], len(self) - 1], strict=True):
+                keep.add(int(start + pick(value[start:stop])))
+        return self.take(np.array(sorted(keep)))
+
     def summary(self) -> SeriesStat | None:
         """Statistics of rows sorted by step; None of no rows."""
         if not len(self):

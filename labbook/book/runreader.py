@@ -159,17 +159,23 @@ class RunReader:
         """Last, least, greatest and count of each series."""
         return self._rows("stats", self._tables.stats)
 
-    def series(self, name: str, *, superseded: bool = False) -> pa.Table:
+    def series(
+        self, name: str, *, superseded: bool = False, max_points: int | None = None
+    ) -> pa.Table:
         """One series: step, time, value; by step, in the order of logging within a step.
 
         Empty for a name that was never logged. `superseded` adds the rows of earlier attempts that
-        a later one logged anew.
+        a later one logged anew. With `max_points` (4 or more) a longer series is thinned out to so
+        many rows: both ends, and of each stretch the least and the greatest value.
         """
 
         def build() -> pa.Table:
-            return pa.table(self._tables.series(name, superseded=superseded).columns())
+            points = self._tables.series(name, superseded=superseded)
+            if max_points is not None:
+                points = points.thinned(max_points)
+            return pa.table(points.columns())
 
-        return self._rows(("series", name, superseded), build)
+        return self._rows(("series", name, superseded, max_points), build)
 
     def model(self, name: str) -> pa.Table:
         """One value of the net that was followed: step, time, value."""

@@ -164,7 +164,9 @@ def _stage(
         done(write_events(place("events"), events, span.writer))
     observations, examples, damaged = _arrays(journal)
     for name, tables in observations.items():
-        done(write_observations(place(f"chosen/{name}"), unified(tables), span.writer))
+        whole = unified(tables)
+        path = place(f"chosen/{name}")
+        done(write_observations(path, whole.schema, [whole], span.writer))
     for name, table in examples.items():
         done(write_examples(place(f"examples/{name}"), table))
     return staged, damaged

@@ -38,6 +38,22 @@ def test_a_series_never_logged_is_empty(make):
     assert (table.column_names, table.num_rows) == (["step", "time", "value"], 0)
 
 
+def test_a_series_is_thinned_only_when_asked_and_keeps_ends_and_extremes(make):
+    run = make()
+    journal = run.journal()
+    for step in range(1000):
+        value = {500: 99.0, 501: -99.0, 502: math.nan, 503: None}.get(step, step / 1000)
+        journal.row("series", ("loss",), (value,), step)
+    reader = run.read()
+    assert reader.series("loss").num_rows == 1000
+    for most in (4, 10, 101):
+        found = dict(values(reader.series("loss", max_points=most)))
+        assert len(found) <= most
+        assert {0, 500, 501, 999} <= found.keys()
+        assert list(found) == sorted(found)
+    assert reader.series("loss", max_points=1000).num_rows == 1000
+
+
 def test_series_are_aligned_by_step(make):
     run = make()
     journal = run.journal()

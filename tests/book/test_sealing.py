@@ -11,6 +11,7 @@ import textwrap
 import pyarrow.parquet as pq
 import pytest
 
+from labbook.book import compact
 from labbook.book.seal import main, seal_dead, seal_span
 from labbook.errors import DamagedFile
 from labbook.journal.format import PENDING
@@ -278,6 +279,34 @@ def test_a_torn_tail_is_cut_off(make):
     assert not path.exists()
 
 
+FULL = """
+    import resource, sys
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv.pop(1)),) * 2)
+    from labbook.book.seal import main
+    raise SystemExit(main())
+"""
+
+
+@pytest.mark.parametrize("limit", [0, 300, 1200])
+def test_a_full_disk_leaves_the_journal_and_is_said(make, limit):
+    run = make()
+    journal = run.journal()
+    fill(journal)
+    journal.close()
+    before = everything(run.read())
+    arguments = [str(run.paths.root), "--writer", WRITER, "--last", str(journal.number)]
+    command = [sys.executable, "-c", textwrap.dedent(FULL), str(limit), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "failed, its journal stays" in done.stderr
+    assert "File too large" in done.stderr
+    assert "ignored" not in done.stderr
+    assert everything(run.read()) == before
+    assert main(arguments) == 0
+    assert everything(run.read()) == before
+    assert not list(run.paths.root.rglob("*.tmp"))
+
+
 def test_an_outside_sealer_refuses_a_live_writer_and_seals_a_dead_one(make):
     run = make()
     script = textwrap.dedent(
@@ -377,6 +406,24 @@ def test_parts_overlapping_in_steps_are_merged_in_order(make):
     assert steps == sorted(steps)
     at_five = [v for v, s in zip(part["value"].to_pylist(), steps, strict=True) if s == 5]
     assert at_five == [505.0, 305.0]  # within a step the order of logging
+
+
+def test_observations_are_merged_in_bounded_pieces(make, monkeypatch):
+    run = make()
+    journal = run.journal()
+    for step in range(6):
+        observe(journal, step, [float(i) for i in range(50)], width=2 + step // 3)
+        journal.roll()
+        seal_span(run.paths, WRITER, 1, journal.number - 1)
+    journal.close()
+    before = everything(run.read())
+    monkeypatch.setattr(compact, "OBSERVATION_BYTES", 1000)
+    seal_span(run.paths, WRITER, 1, journal.number, finish=True)
+    assert everything(run.read()) == before
+    part = pq.read_table(run.paths.chosen_part("chosen", Span(WRITER, 1, journal.number)))
+    order = list(zip(part["example"].to_pylist(), part["step"].to_pylist(), strict=True))
+    assert order == sorted(order)
+    assert len(order) == 300
 
 
 def test_a_seal_that_cannot_be_read_is_named_and_hides_nothing_else(make, book):
