@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -38,7 +38,9 @@ __all__ = ["FINISH_S", "Run", "SeriesHandle"]
 FINISH_S: Final = 2.0
 """`finish()` and the interpreter's exit wait at most so long for labbook."""
 
-_FLOATS: Final = frozenset({float})
+_exact_float: Final = float.conjugate
+"""A float as it is, a subclass (numpy.float64) as a float, `TypeError` for anything else: in C."""
+
 _MANY_SIGNATURES: Final = 20_000
 
 
@@ -71,7 +73,8 @@ class Run:
         self.finished = False
         self._journal = journal
         self._lock = lock
-        self._guard = journal.lock
+        # not `with lock`: on this path that costs as much again as the lock itself
+        self._acquire, self._release = journal.lock.acquire, journal.lock.release
         self._append = journal.append
         self._busy = False
         self._schemas: dict[tuple[str, ...], RowSchema] = {}
@@ -110,23 +113,27 @@ class Run:
         schema = self._schemas.get(names)
         if schema is None:
             schema = self._schema(names)
-        cells = tuple(more.values())
-        if not _FLOATS.issuperset(map(type, cells)):
-            self._log_converted(schema, cells, step)
+        if schema.is_mixed or (step is not None and type(step) is not int):
+            self._log_converted(schema, more.values(), step)
             return
-        if step is not None and type(step) is not int:
-            step = values.check_step(step)
+        try:
+            cells = tuple(map(_exact_float, more.values()))
+        except TypeError:
+            self._log_converted(schema, more.values(), step)
+            return
         steps = self._steps
-        with self._guard:
+        self._acquire()
+        try:
             if step is None:
                 step = steps.implicit(schema)
                 self._busy = self._busy or steps.looping is not None
-            elif step == steps.current:  # as in Steps.explicit, without the call
-                steps.seen[schema] = None
-            else:
-                steps.current = step
-                steps.seen = {schema: None}
+            elif step == steps.current or steps.rest:
+                steps.explicit(schema, step)
+            else:  # the common case of Steps.explicit, without the call
+                steps.current, steps.first = step, schema
             self._append(schema, step, cells)
+        finally:
+            self._release()
         if self._busy:
             self._after_log()
 
@@ -215,7 +222,7 @@ class Run:
             gauges.add(output.check)
         gauges.start()
 
-    def _log_converted(self, schema: RowSchema, given: tuple[Any, ...], step: int | None) -> None:
+    def _log_converted(self, schema: RowSchema, given: Iterable[Any], step: int | None) -> None:
         if step is not None:
             step = values.check_step(step)
         cells: list[float] = []
@@ -227,10 +234,11 @@ class Run:
                 on_device.append((index, value))
                 cells.append(PENDING)
         copies = self._devices.copy(on_device) if on_device else []
+        schema.is_mixed = True
         steps = self._steps
-        with self._guard:
+        with self._journal.lock:
             at = steps.implicit(schema) if step is None else steps.explicit(schema, step)
-            seq = self._append(schema, at, cells)
+            seq = self._append(schema, at, tuple(cells))
             if copies:
                 self._devices.wait_for(seq, copies)
             self._busy = self._busy or bool(copies) or steps.looping is not None
@@ -313,13 +321,13 @@ class Run:
 class SeriesHandle:
     """Logs one metric: `handle(value)` or `handle(value, step)`."""
 
-    __slots__ = ("_append", "_lock", "_log", "_name", "_schema", "_steps")
+    __slots__ = ("_acquire", "_append", "_log", "_name", "_release", "_schema", "_steps")
 
     def __init__(self, run: Run, schema: RowSchema) -> None:
         self._name = schema.names[0]
         self._schema = schema
         self._steps = run._steps
-        self._lock = run._guard
+        self._acquire, self._release = run._acquire, run._release
         self._append = run._append
         self._log = run.log
 
@@ -328,8 +336,10 @@ class SeriesHandle:
         if type(value) is not float or (step is not None and type(step) is not int):
             self._log({self._name: value}, step=step)
             return
-        schema = self._schema
-        with self._lock:
-            steps = self._steps
+        schema, steps = self._schema, self._steps
+        self._acquire()
+        try:
             at = steps.implicit(schema) if step is None else steps.explicit(schema, step)
             self._append(schema, at, (value,))
+        finally:
+            self._release()

@@ -11,12 +11,13 @@ import errno
 import itertools
 import json
 import os
+import struct
 import threading
 import time
 import weakref
 import zlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from labbook.journal import format as f
@@ -39,17 +40,18 @@ _writers: weakref.WeakSet[JournalWriter] = weakref.WeakSet()
 class RowSchema:
     """Table and names of a row, with what it takes to pack one."""
 
-    __slots__ = ("id", "length", "names", "nameset", "pack", "segment", "table")
+    __slots__ = ("head", "is_mixed", "length", "names", "nameset", "pack", "segment", "table")
 
     def __init__(self, table: str, names: tuple[str, ...]) -> None:
         self.table = table
         self.names = names
         self.nameset = frozenset(names)
-        packer = f.row_struct(len(names))
+        packer = struct.Struct(f"<QQqq{len(names)}d")
         self.pack = packer.pack
         self.length = packer.size + f.CRC.size
         self.segment = 0  # the segment that defines it so far
-        self.id = 0
+        self.head = 0  # length, kind, flags and id as one word: packed in one go
+        self.is_mixed = False  # for its callers: its values are not all plain floats
 
 
 class JournalWriter:
@@ -102,12 +104,13 @@ class JournalWriter:
         with self.lock:
             self.append(schema, f.NO_STEP if step is None else step, cells)
 
-    def append(self, schema: RowSchema, step: int, values: Sequence[float]) -> int:
+    def append(self, schema: RowSchema, step: int, values: tuple[float, ...]) -> int:
         """Write one row of doubles and return its seq. The hot path: the caller holds `lock`."""
         seq = next(self._seq)
         if schema.segment != self._defines and not self._ready(schema):
             return seq
-        record = schema.pack(schema.length, f.ROW, 0, schema.id, seq, step, time_ns(), *values)
+        # tuple + tuple goes straight through; `pack(a, b, *values)` would build a list first
+        record = schema.pack(*(schema.head, seq, step, time_ns()) + values)  # noqa: RUF005
         try:
             written = write(self._fd, record + pack_crc(crc32(record)))  # type: ignore[arg-type]
         except OSError as error:
@@ -188,7 +191,8 @@ class JournalWriter:
     def detach(self) -> None:
         """In a forked child: drop the parent's descriptor and record nothing."""
         self.detached = True
-        self.lock = threading.RLock()  # the parent's may be held by a thread that is not here
+        # the parent's may be held by a thread that is not here; callers keep its methods
+        self.lock._at_fork_reinit()  # type: ignore[attr-defined]  # as the standard library does
         self._close_fd()
 
     # ------------------------------------------------------------------ inside
@@ -237,7 +241,8 @@ class JournalWriter:
         if not self._put(f.closed(head + text)):
             return False
         self._next_id += 1
-        schema.id, schema.segment = schema_id, self.number
+        schema.head = schema.length | f.ROW << 32 | schema_id << 48
+        schema.segment = self.number
         return True
 
     def _reopen(self) -> bool:
