@@ -29,7 +29,6 @@ __all__ = [
     "is_alive",
     "is_own_host",
     "is_own_namespace",
-    "unreadable",
     "whereabouts",
     "whereabouts_of",
 ]
@@ -59,11 +58,6 @@ class State:
     """type, message and traceback of the exception that ended it."""
     seen_ns: int | None = None
     """The last sign of life."""
-
-    @property
-    def is_final(self) -> bool:
-        """Nothing but a new attempt can change it."""
-        return self.ended_ns is not None or self.name in {"finished", "failed", "interrupted"}
 
 
 def derive(paths: RunPaths, process: Process | None) -> State:
@@ -103,11 +97,6 @@ def _here(
     if seen_ns is not None and time.time_ns() - seen_ns < FRESH_NS:
         return "running", f"process {pid} lives and writes"  # something dropped its lock
     return "unknown", f"process {pid} lives without the run's lock; {_seen(seen_ns)}"
-
-
-def unreadable(error: Exception) -> State:
-    """The state of a run whose files cannot be read."""
-    return State("unknown", str(error))
 
 
 def _ended(end: dict[str, Any], status: int | None) -> State:
