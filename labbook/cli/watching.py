@@ -33,7 +33,7 @@ _FILE = click.Path(path_type=Path)
               show_default=True,
               help="Whose code: what is here now, or each run's own snapshot.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS",
-              help="Give an evaluation up after this (default: 5 x the median so far).")  # fmt: skip
+              help="Give an evaluation up after this (default: 5 x the median).")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the worker.")
 @click.option("--nice", "niceness", type=click.IntRange(0, 19), default=10, show_default=True,
               help="How far the worker gives way to the training's processes.")  # fmt: skip
@@ -56,8 +56,9 @@ def watch(  # noqa: PLR0917  # click passes its options by name
     checkpoint gets one result over the whole validation set, one row an example; kill the watcher
     and start it again, and nothing is evaluated twice.
     """
+    from labbook.watch.plan import Plan
     from labbook.watch.policy import selected
-    from labbook.watch.supervisor import Plan, Supervisor
+    from labbook.watch.supervisor import Supervisor
     from labbook.watch.worker_process import WorkerOptions
 
     selected(policy, 0, False)
@@ -90,7 +91,8 @@ def evaluate(
     What has a result already keeps it; what was given up before is tried again. A PATH is a
     checkpoint that a run of the book saved or watches.
     """
-    from labbook.watch.supervisor import Plan, Supervisor
+    from labbook.watch.plan import Plan
+    from labbook.watch.supervisor import Supervisor
     from labbook.watch.worker_process import WorkerOptions
 
     paths = _book(book, is_patient=False)

@@ -91,7 +91,10 @@ def sweep(folder: Path) -> None:
     keys = {path.name.rpartition(".")[0] for path in _files(folder)}
     for key in keys:
         for path, _ in _generations(folder, key)[:-1]:
-            path.unlink(missing_ok=True)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError:
+                pass  # not ours to remove: it does no harm
 
 
 def live(folder: Path) -> set[str]:

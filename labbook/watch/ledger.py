@@ -85,6 +85,16 @@ class State:
     done: dict[str, set[int]] = field(default_factory=dict)
     """Positions with a result, by run."""
 
+    def close(self, job: Job) -> None:
+        """`job` has its result."""
+        self.drop(job)
+        self.done.setdefault(job.facts.id, set()).add(job.ranked.position)
+
+    def drop(self, job: Job) -> None:
+        """`job` is not pending any more."""
+        same = (job.facts.id, job.key)  # a later look made another object of it
+        self.pending = [other for other in self.pending if (other.facts.id, other.key) != same]
+
 
 @dataclass
 class Ledger:
@@ -142,7 +152,7 @@ class Ledger:
                 continue
             for declared in self.declarations:
                 for subset in policy.lanes(declared, position, is_last):
-                    ranked = Ranked(scene.facts.id, position, subset, found.time_ns)
+                    ranked = Ranked(scene.facts.id, position, subset, found.time_ns, declared.name)
                     job = self._job(scene, found, whole, declared, ranked)
                     self._place(job, owners, state, left_out)
         return state

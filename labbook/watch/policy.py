@@ -25,6 +25,7 @@ class Ranked:
     position: int
     subset: str
     time_ns: int
+    evaluation: str = ""
 
 
 def result_key(

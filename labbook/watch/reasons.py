@@ -54,10 +54,13 @@ def write(folder: Path, key: str, reason: Reason) -> bool:
     old = read_json(path)
     if old is not None and {**old, "time_ns": 0} == {**row, "time_ns": 0}:
         return False
-    folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{key}.{os.getpid()}.tmp"
-    temporary.write_text(json.dumps({**row, "time_ns": time.time_ns()}))
-    os.replace(temporary, path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps({**row, "time_ns": time.time_ns()}))
+        os.replace(temporary, path)
+    except OSError:
+        pass  # said on the terminal all the same; the next look writes it
     return True
 
 

@@ -9,16 +9,11 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from labbook.paths import BookPaths
+from labbook.errors import StoreError
 from labbook.watch import lease as leases
 from labbook.watch import pin as pins
 from labbook.watch import report
@@ -29,33 +24,14 @@ from labbook.watch.evaluation import Declaration
 from labbook.watch.hints import Hints
 from labbook.watch.ledger import Job, Ledger, State
 from labbook.watch.outcome import Outcomes
+from labbook.watch.plan import Plan, stop_signals
 from labbook.watch.policy import next_of
-from labbook.watch.worker_process import WorkerOptions
 
 __all__ = ["Plan", "Supervisor"]
 
 _FIRST_PATIENCE_S = 3600.0  # a first evaluation may build, compile and read everything
 _STOP_GRACE_S = 10.0
 _IDLE_DEATHS = 3
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What `labbook watch` was asked to do. `runs` and `files` None: all of them.
-
-    `timeout_s` None: five times the median of the evaluations so far, at least a minute.
-    """
-
-    book: BookPaths
-    worker: WorkerOptions
-    is_once: bool = False
-    poll_s: float = 2.0
-    policy: str = "newest"
-    runs: frozenset[str] | None = None
-    files: frozenset[Path] | None = None
-    retry_failed: bool = False
-    code: str = "current"
-    timeout_s: float | None = None
 
 
 class Supervisor:
@@ -72,6 +48,9 @@ class Supervisor:
         self._signal = 0
         self._is_broken = False
         self._idle_deaths = 0
+        self._state = State()
+        self._due = 0.0
+        self._complaints: set[str] = set()
 
     def run(self) -> int:
         """Watch. 0: fine; 1: the user's code cannot be used or, once, something failed; 128+n."""
@@ -85,7 +64,7 @@ class Supervisor:
             every = f"looking every {self.plan.poll_s} s"
             report.note(f"no file events here ({hints.failure}): {every}")
         try:
-            with _signals(self._on_signal, write_end):
+            with stop_signals(self._on_signal, write_end):
                 self._desk.start()
                 state = self._loop(hints)
         finally:
@@ -98,34 +77,56 @@ class Supervisor:
 
     def _loop(self, hints: Hints) -> State:
         clock = Clock(self.plan.book.root)
-        state = State()
         while not self._signal and not self._is_broken:
-            if self._ledger is not None:
-                now_ns = clock.now_ns()
-                scenes = self._scanner.scan(now_ns)
-                hints.watch(self._scanner.folders())
-                self._sweep(scenes)
-                state = self._ledger.look(scenes, now_ns)
-                self._dispatch(state)
-                is_idle = self._desk.task is None and not state.pending and not state.waiting
-                if self.plan.is_once and is_idle:
+            is_fresh = self._ledger is not None and time.monotonic() >= self._due
+            if is_fresh:
+                self._look(hints, clock.now_ns())
+            self._dispatch()
+            state = self._state
+            if self.plan.is_once and self._desk.is_idle and not (state.pending or state.waiting):
+                if is_fresh:
                     break
-            self._wait(self._pause_s(state))
-        return state
+                self._due = 0.0  # what was seen last is done: is there anything else?
+                continue
+            self._wait(self._pause_s())
+        return self._state
 
-    def _dispatch(self, state: State) -> None:
+    def _look(self, hints: Hints, now_ns: int) -> None:
+        """See what there is to do now; until the next look, work goes on from what was seen."""
+        assert self._ledger is not None
+        self._due = time.monotonic() + self.plan.poll_s
+        scenes = self._scanner.scan(now_ns)
+        hints.watch(self._scanner.folders())
+        self._sweep(scenes)
+        self._state = self._ledger.look(scenes, now_ns)
+
+    def _dispatch(self) -> None:
         """Give the idle worker the next piece of work that nobody else holds."""
+        state = self._state
         jobs = {job.ranked: job for job in state.pending if not self._outcomes.delay_s(job)}
         while self._desk.is_idle and jobs:
             job = jobs.pop(next_of(list(jobs), state.done, self.plan.policy))
-            lease = leases.claim(job.paths.leases, job.key)
+            try:
+                lease = leases.claim(job.paths.leases, job.key)
+            except OSError as error:
+                self._complain(f"{job.paths.leases} cannot be written: {error}")
+                return
             if lease is None:
                 continue
             # someone may have published between our look and our claim
             if job.result.exists():
                 lease.close()
+                state.close(job)
             else:
                 self._hand_over(job, lease)
+
+    def _complain(self, text: str) -> None:
+        """Once, and no more, that nothing can be evaluated; a disk may have room again later."""
+        if self.plan.is_once:
+            raise StoreError(f"{text}. Nothing can be evaluated there")
+        if text not in self._complaints:
+            self._complaints.add(text)
+            report.note(f"{text}. Nothing can be evaluated there until it can")
 
     def _hand_over(self, job: Job, lease: leases.Lease) -> None:
         folder = job.paths.pins / lease.path.name
@@ -133,7 +134,8 @@ class Supervisor:
         try:
             pinned = pins.pin(job.found.path, job.whole.identity, folder, copy=is_reused)
         except pins.Moved:
-            lease.release()  # the next look says what it is now
+            lease.release()
+            self._due = 0.0  # the next look says what it is now
         except OSError as error:
             lease.release()
             self._fail(job, "load", f"it cannot be pinned: {error}", None)
@@ -159,11 +161,15 @@ class Supervisor:
             for key, _ in ready:
                 key.data()
             if any(key.fd == self._wake for key, _ in ready):
+                self._due = 0.0
                 return
 
-    def _pause_s(self, state: State) -> float:
-        delays = [self._outcomes.delay_s(job) for job in state.pending]
-        return min([self.plan.poll_s, *(delay for delay in delays if delay > 0)])
+    def _pause_s(self) -> float:
+        delays = [self._outcomes.delay_s(job) for job in self._state.pending]
+        until_look = max(0.0, self._due - time.monotonic())
+        if self._ledger is None:
+            until_look = self.plan.poll_s
+        return min([until_look, *(delay for delay in delays if delay > 0)])
 
     def _keep(self) -> None:
         """Keep the claim on what is in hand, and end what takes too long."""
@@ -198,6 +204,7 @@ class Supervisor:
             names = ", ".join(each.name for each in declarations)
             report.note(f"ready: {names} on {answer.get('device')}, book {self.plan.book.root}")
         if self._ledger is None or self._ledger.code != code:
+            self._state, self._due = State(), 0.0
             self._ledger = Ledger(
                 code=code,
                 declarations=declarations,
@@ -218,11 +225,13 @@ class Supervisor:
             pins.unpin(task.pin)
             task.lease.close()
             self._outcomes.result(task.job, answer)
+            self._state.close(task.job)
             return
         task.put_back()
         text = str(answer["text"])
         if answer["type"] == "skipped":
             self._outcomes.skipped(task.job, text)
+            self._state.drop(task.job)
         else:
             self._fail(task.job, str(answer["kind"]), text, answer.get("traceback"))
 
@@ -230,6 +239,8 @@ class Supervisor:
         is_given_up = self._outcomes.failed(job, kind, text, trace)
         if is_given_up and self._ledger is not None:
             self._ledger.give_up(job)
+            self._state.drop(job)
+            self._state.failed.add((job.facts.id, job.key))
 
     def _drop(self, kind: str, text: str, words: str) -> None:
         """The worker ended with a task in hand."""
@@ -281,15 +292,3 @@ class Supervisor:
         told = "; the reasons are above, and in `labbook show RUN`" if n_failed else ""
         report.show(f"{self._outcomes.n_results} new results, {n_failed} failed{told}")
         return 1 if n_failed else 0
-
-
-@contextmanager
-def _signals(handler: Callable[[int, FrameType | None], None], wake: int) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)}
-    old = signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
-    try:
-        yield
-    finally:
-        signal.set_wakeup_fd(old)
-        for number, previous in before.items():
-            signal.signal(number, previous)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -190,3 +191,68 @@ def test_the_supervisor_loads_neither_torch_nor_pyarrow(lab: Lab):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_several_evaluations_in_one_file(lab: Lab):
+    run = lab.run()
+    run.save(1)
+    run.save(2)
+    lab.write(EVALUATION + '\n@labbook.evaluation(name="again")\nclass Again(Validation): pass\n')
+    done = lab.once()
+    assert done.returncode == 0, done.stderr
+    assert sorted(run.metas()) == sorted(run.metas("again")) == [1, 2]
+
+
+def test_a_run_folder_that_cannot_be_written_is_said_once(lab: Lab):
+    run = lab.run()
+    run.save(1)
+    run.paths.watch.write_text("a file where a folder belongs")
+    lab.write()
+    done = lab.once()
+    assert done.returncode == 1
+    (line,) = [line for line in done.stderr.splitlines() if "cannot be written" in line]
+    assert str(run.paths.leases) in line
+    assert "Traceback" not in done.stderr
+
+
+def test_no_book(lab: Lab, tmp_path: Path):
+    lab.write()
+    done = lab.once("--book", str(tmp_path / "nowhere"))
+    assert done.returncode == 1
+    assert "no book at" in done.stderr
+
+
+def test_an_unknown_policy(lab: Lab):
+    done = lab.once("--policy", "latest")
+    assert done.returncode == 2
+    assert "policy must be newest, all or every=N" in done.stderr
+
+
+def test_evaluating_what_is_no_checkpoint_of_a_run(lab: Lab, tmp_path: Path):
+    lab.run().save(1)
+    stranger = tmp_path / "stranger.pt"
+    torch.save({}, stranger)
+    done = lab.watch(str(stranger), verb="evaluate").finish()
+    assert done.returncode == 1
+    assert "stranger.pt is no checkpoint of a run" in done.stderr
+
+
+def test_evaluating_one_checkpoint_leaves_the_others(lab: Lab):
+    run = lab.run()
+    path = run.save(1)
+    run.save(2)
+    lab.write()
+    done = lab.watch(str(path), verb="evaluate").finish()
+    assert done.returncode == 0, done.stderr
+    assert sorted(run.metas()) == [1]
+
+
+def test_the_runs_own_code_needs_a_snapshot(lab: Lab):
+    run = lab.run()
+    run.save(1)
+    lab.write()
+    done = lab.once("--code", "run")
+    assert done.returncode == 1
+    assert "has no snapshot of its code to evaluate it with; use --code current" in done.stderr
+    assert lab.once().returncode == 0
+    assert sorted(run.metas()) == [1]
