@@ -50,7 +50,7 @@ class OffRun:
 
     def choose(self, dataset: Any, n: int = 64, **options: Any) -> OffChosen:
         """Return a set whose `observe` and `record` do nothing."""
-        return OffChosen()
+        return OffChosen(str(options.get("name", "chosen")))
 
     def save(self, obj: Any, *, step: int | None = None, name: str | None = None) -> Path:
         """Save with `torch.save`, into a temporary folder: the program may read it back."""
@@ -75,9 +75,20 @@ class OffRun:
 
 
 class OffChosen:
-    """A chosen set that records nothing."""
+    """A chosen set that reads no data and records nothing."""
 
-    def observe(self, model: Any, loss: Any = None, step: int | None = None) -> None:
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.indices: tuple[int, ...] = ()
+        self.length: int | None = None
+        self.digest: str | None = None
+        self.seed = 0
+        self.skipped = 0
+
+    def __len__(self) -> int:
+        return 0
+
+    def observe(self, model: Any, loss: Any = None, step: int | None = None, **how: Any) -> None:
         """Record nothing."""
 
     def record(self, step: int | None = None, **columns: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 from labbook.errors import MisuseError
 from labbook.paths import component, default_book
 
-__all__ = ["Settings", "mode", "read"]
+__all__ = ["Settings", "mode", "private_cache", "read"]
 
 _DIRTY = ("warn", "refuse", "allow")
 
@@ -44,6 +44,13 @@ def mode(environ: Mapping[str, str]) -> str:
     if value not in {"on", "off"}:
         raise MisuseError(f"LABBOOK_MODE={value!r}: expected 'on' or 'off'")
     return value
+
+
+def private_cache(environ: Mapping[str, str]) -> Path:
+    """This user's folder for what makes the next start faster; may be deleted at any time."""
+    base = environ.get("XDG_CACHE_HOME")
+    folder = Path(base) if base and os.path.isabs(base) else Path("~/.cache").expanduser()
+    return folder / "labbook"
 
 
 def read(environ: Mapping[str, str], **given: Any) -> Settings:

@@ -18,7 +18,7 @@ from labbook.client.gauges import Gauges
 from labbook.client.off import OffRun
 from labbook.client.output import Output
 from labbook.client.run import Run
-from labbook.client.settings import Settings
+from labbook.client.settings import Settings, private_cache
 from labbook.client.telling import dirty_refusal, say, start_lines
 from labbook.client.writing import touch_folder, write_json
 from labbook.conditions import arguments as found_arguments
@@ -96,31 +96,36 @@ def start(
             "before labbook.start(), or use `with labbook.start() as run:`"
         )
     seeded = None if settled.seed is None else seeds.seed(settled.seed)
-    conditions = _conditions(frame, found, settled, seeded)
-    return _begin(settled, conditions, found, began_ns)
+    if settled.dirty == "refuse":
+        refusal = dirty_refusal(gather.gather(frame, arguments=found))
+        if refusal:
+            raise DirtyTreeError(refusal)
+    home = identity.make_book(settled.book)
+    place = joining.place(os.environ)
+    conditions = {"started_ns": began_ns, **_conditions(frame, found, home, place)}
+    if seeded is not None:
+        conditions["seeds"] = {**conditions["seeds"], "seeded": seeded}
+    return _begin(settled, home, place, conditions, found)
 
 
 def _conditions(
-    frame: FrameType,
-    found: found_arguments.Arguments,
-    settled: Settings,
-    seeded: dict[str, Any] | None,
+    frame: FrameType, found: found_arguments.Arguments, book: BookPaths, place: joining.Place
 ) -> dict[str, Any]:
-    conditions = gather.gather(frame, arguments=found)
-    if seeded is not None:
-        conditions["seeds"] = {**conditions["seeds"], "seeded": seeded}
-    if settled.dirty == "refuse":
-        refusal = dirty_refusal(conditions)
-        if refusal:
-            raise DirtyTreeError(refusal)
+    if place.rank > 0:  # rank 0 keeps the code of all
+        return gather.gather(frame, arguments=found)
+    conditions, _ = gather.gather_with_code(
+        frame, arguments=found, code_git=book.code, private_cache=private_cache(os.environ)
+    )
     return conditions
 
 
 def _begin(
-    settled: Settings, conditions: dict[str, Any], found: found_arguments.Arguments, began_ns: int
+    settled: Settings,
+    book: BookPaths,
+    place: joining.Place,
+    conditions: dict[str, Any],
+    found: found_arguments.Arguments,
 ) -> Run:
-    book = identity.make_book(settled.book)
-    place = joining.place(os.environ)
     paths, attempt = _run_and_attempt(book, settled, place, conditions)
     writer = identity.writer_name(place.rank)
     lock = WriterLock(paths.lock(writer))
@@ -135,7 +140,6 @@ def _begin(
                 "rank": place.rank,
                 "world_size": place.world_size,
                 "join": place.key,
-                "started_ns": began_ns,
                 "resume_step": settled.resume_step,
                 "locked": locked,
                 **conditions,

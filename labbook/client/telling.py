@@ -69,7 +69,29 @@ def _code(conditions: dict[str, Any]) -> str:
         for entry in _changed(conditions)
     )
     told = ", ".join(f"{counts[kind]} {kind}" for kind in ("modified", "untracked") if counts[kind])
-    return f"{text} + {told}" if told else text
+    return (f"{text} + {told}" if told else text) + _not_kept(conditions.get("snapshot"))
+
+
+def _not_kept(snapshot: dict[str, Any] | None) -> str:
+    """What the snapshot of the code lacks, in brackets; nothing when it lacks nothing."""
+    if snapshot is None:
+        return ""
+    if snapshot["kind"] != "complete":
+        return f" (snapshot {snapshot['kind']}: {snapshot['reason']})"
+    left_out = snapshot["left_out"]
+    if not left_out:
+        return ""
+    named = ", ".join(_named(entry) for entry in left_out[:3])
+    more = len(left_out) - 3
+    return f" ({len(left_out)} left out: {named}{f' and {more} more' if more > 0 else ''})"
+
+
+def _named(left_out: dict[str, Any]) -> str:
+    size = left_out.get("bytes") or 0
+    for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= least:
+            return f"{left_out['path']} {size / least:.1f} {unit}"
+    return f"{left_out['path']} {size} B"
 
 
 def _arguments(conditions: dict[str, Any]) -> str:
