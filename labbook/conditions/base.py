@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 import signal
 import subprocess
 import time
@@ -115,9 +116,10 @@ class BaseCopy:
         """`git pack-objects` of the tree less a known one, then the ref: one detached command."""
         base = self._store.root / "refs/labbook/base"
         base.mkdir(parents=True, exist_ok=True)
-        aside = self._store.root / f"tmp_base_{os.getpid()}"
+        token = secrets.token_hex(6)  # one process copies several repositories at once
+        aside = self._store.root / f"tmp_base_{token}"
         aside.write_text(f"{self._tree}\n")
-        wanted = self._folder / "wanted"
+        wanted = self._folder / f"wanted.{token}"
         wanted.write_text(f"{self._tree}\n" + (f"^{known}\n" if known else ""))
         pack = os.path.abspath(self._store.objects / "pack/pack")
         # what is packed is taken as it is; loose objects are packed fast rather than small
@@ -130,13 +132,16 @@ class BaseCopy:
             "GIT_ALTERNATE_OBJECT_DIRECTORIES": _quoted(self._objects),
             "GIT_NO_REPLACE_OBJECTS": "1",
         }
-        with open(wanted, "rb") as revisions, open(self._folder / "copy.log", "wb") as log:
-            return subprocess.Popen(
-                ["sh", "-c", script, "sh", str(aside), str(base / str(self._tree)), *git],
-                cwd=self._top, env=gitcommand.environment(extra),
-                stdin=revisions, stdout=subprocess.DEVNULL, stderr=log, process_group=0,
-                pass_fds=() if self._lock is None else (self._lock,),
-            )  # fmt: skip
+        try:
+            with open(wanted, "rb") as revisions, open(self._folder / "copy.log", "wb") as log:
+                return subprocess.Popen(
+                    ["sh", "-c", script, "sh", str(aside), str(base / str(self._tree)), *git],
+                    cwd=self._top, env=gitcommand.environment(extra),
+                    stdin=revisions, stdout=subprocess.DEVNULL, stderr=log, process_group=0,
+                    pass_fds=() if self._lock is None else (self._lock,),
+                )  # fmt: skip
+        finally:
+            wanted.unlink()  # git has it open
 
     def _is_known(self, tree: str, deadline: Deadline) -> bool:
         """Whether both the store and the user's repository have a tree: it need not go along."""

@@ -80,14 +80,21 @@ def other_bytes(job: Job, index: bytes, entries: list[Entry], conversions: Conve
 
 def _keep_committed_line_ends(job: Job, entries: list[Entry], recorded: Recorded) -> None:
     """Undo the conversion to LF where git itself would not do it for this very file."""
+    known = job.cache.notes.get("line_ends", {})
+    answers: dict[str, list[str | bool]] = {}
     for entry in entries:
-        raw = recorded.raw.get(entry.path)
-        if raw is None or not entry.index_oid.strip("0"):
+        raw, leaf = recorded.raw.get(entry.path), recorded.leaves.get(entry.path)
+        if raw is None or leaf is None or leaf == entry.head or not entry.index_oid.strip("0"):
             continue
-        try:
-            keeps = normal.keeps_crlf(job.top, entry.path, entry.index_oid, job.deadline)
-        except GitFailed:
-            continue
-        if keeps:
-            recorded.leaves[entry.path] = (recorded.leaves[entry.path][0], raw)
+        answer = known.get(entry.path)
+        if answer is None or answer[0] != entry.index_oid:
+            try:
+                keeps = normal.keeps_crlf(job.top, entry.path, entry.index_oid, job.deadline)
+            except GitFailed:
+                continue
+            answer = [entry.index_oid, keeps]
+        answers[entry.path] = answer
+        if answer[1]:
+            recorded.leaves[entry.path] = (leaf[0], raw)
             del recorded.raw[entry.path]
+    job.cache.note("line_ends", answers)

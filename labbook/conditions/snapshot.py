@@ -123,6 +123,9 @@ def take_all(
         taken = Taken(Snapshot("none", str(error)), reason=repository.said(str(error), str(folder)))
     except (OSError, SnapshotError) as error:
         taken = Taken(Snapshot("none", f"the code cannot be stored: {error}"))
+    except Exception as error:  # the outer border: no fault of ours may stop a training
+        why = f"the snapshot failed: {type(error).__name__}: {error}"
+        taken = Taken(Snapshot("none", why))
     if taken.snapshot.kind != "none":
         taken = replace(taken, snapshot=_with_cells(taken.snapshot, store))
     seconds = round(time.monotonic() - started, 4)

@@ -69,6 +69,9 @@ class Code:
         chosen = Limits(**{"seconds": 50.0, **limits})
         return take(folder, self.git, limits=chosen, private_cache=self.cache)
 
+    def reader(self):
+        return ObjectReader(self.git)
+
     def restore(self, snapshot):
         """Read a snapshot's files back, with those of nested ones: {path: (mode, bytes)}."""
         found = {}

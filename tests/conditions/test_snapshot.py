@@ -383,4 +383,5 @@ def test_a_snapshot_is_json(tmp_path, code):
     found = code.take(top, file_bytes=50).as_condition()
     assert json.loads(json.dumps(found)) == found
     assert found["left_out"][0]["path"] == "data.bin"
+    assert found["nested"]["inner"]["reason"] is None
     assert found["nested"]["inner"]["kind"] == "complete"
