@@ -106,9 +106,13 @@ def _axis_y(
         low = min(float(values.min()) for values in known)
         high = max(float(values.max()) for values in known)
     count = max(2, rows // 3)
-    return (
-        log_axis(10.0**low, 10.0**high, count) if options.log_y else linear_axis(low, high, count)
-    )
+    if options.log_y:
+        return log_axis(10.0**low, 10.0**high, count)
+    if not options.live:
+        return linear_axis(low, high, count)
+    if 0 <= low <= 0.4 * high:
+        low = 0.0
+    return linear_axis(low, high, count, slack=1.0)  # seldom another scale while it runs
 
 
 def _axis_x(
@@ -124,7 +128,7 @@ def _axis_x(
             low = 0.0
         if options.live and low >= 0:
             high = nice_ceiling(high)
-    return linear_axis(low, high, max(2, columns // 14), tight=True)
+    return linear_axis(low, high, max(2, columns // 14), slack=0)
 
 
 def _paint(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 __all__ = ["Axis", "linear_axis", "log_axis", "nice_ceiling", "tick_text"]
 
 _NICE = (1.0, 2.0, 5.0, 10.0)
-_CEILINGS = (1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+_CEILINGS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0)
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,11 @@ def tick_text(value: float, step: float) -> str:
     return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}"
 
 
-def linear_axis(low: float, high: float, count: int, tight: bool = False) -> Axis:
+def linear_axis(low: float, high: float, count: int, slack: float = 0.25) -> Axis:
     """An axis over [low, high] with about `count` ticks.
 
-    Unless `tight`, the limits go out to a quarter of a tick step, so small changes move nothing.
+    Its limits go out to the next multiple of `slack` tick steps, so small changes move nothing;
+    0 means not at all.
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = 0.0, 1.0
@@ -64,8 +65,8 @@ def linear_axis(low: float, high: float, count: int, tight: bool = False) -> Axi
         spread = abs(low) * 0.1 or 1.0
         low, high = low - spread, high + spread
     step = _nice_step(high - low, count)
-    if not tight:
-        part = step / 4
+    if slack > 0:
+        part = step * slack
         low, high = math.floor(low / part + 1e-9) * part, math.ceil(high / part - 1e-9) * part
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     if last <= first:  # one label says nothing about the scale
@@ -92,7 +93,7 @@ def log_axis(low: float, high: float, count: int) -> Axis:
         if len(chosen) >= 2:
             break
     if len(chosen) < 2:
-        inner = linear_axis(10.0**bottom, 10.0**top, max(2, count), tight=True)
+        inner = linear_axis(10.0**bottom, 10.0**top, max(2, count), slack=0)
         chosen = [(math.log10(value), label) for value, label in inner.ticks if value > 0]
     while len(chosen) > max(2, count):
         chosen = chosen[::2]

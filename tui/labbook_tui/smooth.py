@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 __all__ = ["automatic", "ema"]
 
 _BLOCK = 64
+_LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 
 Floats = NDArray[np.float64]
 
@@ -42,7 +43,9 @@ def ema(values: Floats, weight: float) -> Floats:
 
 
 def automatic(n_points: int) -> float:
-    """A weight that averages over about 2 % of the points; none for short series."""
-    if n_points < 40:
-        return 0.0
-    return float(np.round(min(0.99, 1 - 1 / max(2.0, 0.02 * n_points)), 2))
+    """A weight that averages over about 2 % of the points; none for short series.
+
+    Few levels: each new one moves the whole curve of a live run.
+    """
+    wanted = 1 - 1 / max(1.0, 0.02 * n_points)
+    return max((level for level in _LEVELS if level <= wanted), default=0.0)
