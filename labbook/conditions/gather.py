@@ -8,13 +8,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labbook.conditions import environment, machine, packages, repository, secrets, seeds
 from labbook.conditions.arguments import Arguments, find
-from labbook.conditions.limits import Limits
-from labbook.conditions.others import take_others
-from labbook.conditions.snapshot import Snapshot, Taken, take_all
+
+if TYPE_CHECKING:
+    from labbook.conditions.snapshot import Limits, Snapshot
 
 __all__ = ["code_folder", "gather", "gather_with_code", "script_path"]
 
@@ -58,6 +58,9 @@ def gather_with_code(
     Git is asked once for both: cheaper than `gather` and `take` one after the other. `editable`
     holds the snapshots of the user's other repositories, by the name they are installed under.
     """
+    from labbook.conditions.others import take_others
+    from labbook.conditions.snapshot import Limits, Snapshot, Taken, take_all
+
     found = arguments if arguments is not None else find(frame, explicit_args)
     place = code_folder(folder)
 
