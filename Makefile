@@ -1,6 +1,6 @@
 # make demo    train the example with a watcher beside it, and look at the result (about two minutes)
 # make test    the whole test suite
-# make bench   the benchmarks, as ratios to a floor or a peer in the same run
+# make bench   the benchmarks, beside floors and other trackers (installed apart, 2 GB, into .venv-peers)
 # make check   ruff and mypy
 # Each sets up .venv first where it has to. PYTHON=/path/to/python picks the interpreter (3.11 or newer).
 
@@ -19,7 +19,8 @@ test:
 
 bench:
 	@.ci/venv dev
-	@.venv/bin/python -m tests.benchmarks
+	@tests/benchmarks/setup-peers
+	@.venv/bin/python -m tests.benchmarks --peers
 
 check:
 	@.ci/venv dev
