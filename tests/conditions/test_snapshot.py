@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from labbook.conditions import recorder
+from labbook.conditions import base, recorder
 from labbook.conditions.limits import Deadline
 from tests.conditions.gitrepo import (
     files,
@@ -252,6 +252,8 @@ def test_out_of_time_is_partial_and_the_next_start_completes_it(tmp_path, code):
     cut = code.take(top, seconds=0.0)
     assert cut.kind in {"partial", "none"}
     assert cut.reason
+    for copying in base._BACKGROUND:
+        copying.wait(timeout=50)
     whole = code.take(top)
     assert whole.kind == "complete"
     assert code.restore(whole) == files(top)
