@@ -61,11 +61,8 @@ def test_diffed_terminal_shows_what_a_plain_one_shows(frames: list[list]) -> Non
     wide = False
     for frame in [[], *frames]:
         was_wide, wide = wide, any("\u754c" in text for *_, text in frame)
-        if wide:
-            # terminals disagree about a wide character covered by half: one span a row
-            spans = list({span[0]: span for span in frame}.values())
-        else:
-            spans = frame
+        # terminals disagree about a wide character covered by half: one span a row then
+        spans = list({span[0]: span for span in frame}.values()) if wide else frame
         data = (blank_frame() if was_wide or wide or not spans else "") + written(spans)
         pyte.Stream(plain).feed(data)
         pyte.Stream(diffed).feed(model.feed(data))

@@ -91,7 +91,7 @@ class LabbookApp(App[None]):
 
     def on_mount(self) -> None:
         """Show the skeleton, then read."""
-        self.push_screen(RunsScreen(str(self.book)))
+        self.push_screen(RunsScreen(f"{self.book.parent.name}/{self.book.name}"))
         self.call_after_refresh(self.feed.start)  # the skeleton first
         if self.first_run is not None:
             from labbook_tui.screens.run import RunScreen

@@ -107,7 +107,7 @@ def _axis_y(
         high = max(float(values.max()) for values in known)
     count = max(2, rows // 3)
     if options.log_y:
-        return log_axis(10.0**low, 10.0**high, count)
+        return log_axis(low, high, count)
     if not options.live:
         return linear_axis(low, high, count)
     if 0 <= low <= 0.4 * high:

@@ -43,6 +43,8 @@ def tick_text(value: float, step: float) -> str:
     if value == 0:
         return "0"
     size = abs(value)
+    if size >= 1e15:
+        return f"{value:.0e}".replace("e+", "e")
     for limit, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size >= limit:
             unit = 1e3 if letter == "k" else limit
@@ -76,15 +78,14 @@ def linear_axis(low: float, high: float, count: int, slack: float = 0.25) -> Axi
     return Axis(low, high, ticks)
 
 
-def log_axis(low: float, high: float, count: int) -> Axis:
-    """A logarithmic axis over positive limits: ticks at 1, and at 2 and 5 where there is room."""
-    if not (low > 0 and high > 0 and math.isfinite(high)):
-        low, high = 0.1, 1.0
-    if high <= low:
-        low, high = low / 2, high * 2
-    bottom, top = math.log10(low), math.log10(high)
+def log_axis(bottom: float, top: float, count: int) -> Axis:
+    """A logarithmic axis over powers of ten: ticks at 1, and at 2 and 5 where there is room."""
+    if not (math.isfinite(bottom) and math.isfinite(top)):
+        bottom, top = -1.0, 0.0
+    if top <= bottom:
+        bottom, top = bottom - 0.3, top + 0.3
     pad = 0.02 * (top - bottom)
-    bottom, top = bottom - pad, top + pad
+    bottom, top = max(-300.0, bottom - pad), min(300.0, top + pad)
     exponents = range(math.floor(bottom), math.ceil(top) + 1)
     chosen: list[tuple[float, str]] = []
     for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 4, 5, 6, 7, 8, 9)):
@@ -92,9 +93,9 @@ def log_axis(low: float, high: float, count: int) -> Axis:
         chosen = [(math.log10(m), _log_text(m)) for m in marks if bottom <= math.log10(m) <= top]
         if len(chosen) >= 2:
             break
-    if len(chosen) < 2:
-        inner = linear_axis(10.0**bottom, 10.0**top, max(2, count), slack=0)
-        chosen = [(math.log10(value), label) for value, label in inner.ticks if value > 0]
+    else:
+        places = [bottom + part * (top - bottom) for part in (0.1, 0.5, 0.9)]
+        chosen = [(at, f"{10.0**at:.4g}") for at in places]
     while len(chosen) > max(2, count):
         chosen = chosen[::2]
     return Axis(bottom, top, tuple(chosen), log=True)

@@ -42,7 +42,7 @@ RUNS = [
     ("s S", "sort by the next column; reverse"),
     ("h l", "scroll columns"),
     ("p", "preview on or off"),
-    ("/", "filter:  lr<0.01  state:killed  since:2d  -tag:debug  dirty:yes"),
+    ("/", "filter: lr<.01 state:killed since:2d -tag:debug"),
 ]
 CURVES = [
     ("n N", "next, previous chart"),

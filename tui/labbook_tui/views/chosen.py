@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from textual.binding import Binding, BindingType
 
+from labbook.book.text import clean
 from labbook_tui.example_panel import example_lines
 from labbook_tui.heatmap import Grid, draw_heatmap, resample
 from labbook_tui.lines import Line, fit
@@ -188,13 +189,11 @@ class ChosenView(View):
 
     def _head(self, model: ChosenModel, n_shown: int) -> Line:
         ink = self.ink
-        several = (
-            f" ({model.sets.index(model.name) + 1} of {len(model.sets)})"
-            if len(model.sets) > 1
-            else ""
-        )
         counts = f"{len(model.examples)} examples × {grouped(len(model.steps))} steps"
-        words = f"{model.name}{several}: {counts}"
+        several = len(model.sets) > 1
+        place = f" ({model.sets.index(model.name) + 1} of {len(model.sets)})" if several else ""
+        named = several or model.name != "chosen"
+        words = f"{clean(model.name)}{place}: {counts}" if named else counts
         first = self.top + 1
         part = f", {first}–{first + n_shown - 1}" if n_shown < len(self.rows) else ""
         return [
@@ -256,25 +255,22 @@ class ChosenView(View):
 
 
 def _axis(model: ChosenModel, grid: Grid, column: int, width: int, ink: Ink) -> Line:
-    """First and last step under the map, and the cursor's step under its column."""
-    here = f"{'^' if not ink.glyphs.braille else '▴'}{_step(model, column, grid)}"
+    """The cursor's step under its column; first and last step where they do not touch it."""
+    here = f"{'▴' if ink.glyphs.braille else '^'}{_step(model, column, grid)}"
     first, last = _step(model, 0, grid), _step(model, grid.width - 1, grid)
+    start = max(0, min(1 + column, width - len(here)))
     words = [" "] * width
-    words[1 : 1 + len(first)] = first
     end = min(width, 1 + grid.width)
-    if end - len(last) > len(first) + 2:
-        words[end - len(last) : end] = last
-    line: Line = [seg("".join(words), ink.of("dim"))]
-    start = min(1 + column, width - len(here))
+    for label, at in ((first, 1), (last, end - len(last))):
+        touches = at <= start + len(here) and start <= at + len(label)
+        if not touches and at >= 1 and words[at : at + len(label)] == [" "] * len(label):
+            words[at : at + len(label)] = label
     text = "".join(words)
-    before, after = text[:start], text[start + len(here) :]
-    # a label that the cursor's would touch is left out
-    before = (
-        before if not before or before[-1] == " " else before.rstrip("0123456789 ").ljust(start)
-    )
-    after = after if not after or after[0] == " " else " " * len(after)
-    line = [seg(before, ink.of("dim")), seg(here, ink.of("accent", "b")), seg(after, ink.of("dim"))]
-    return fit(line, width)
+    return [
+        seg(text[:start], ink.of("dim")),
+        seg(here, ink.of("accent", "b")),
+        seg(text[start + len(here) :], ink.of("dim")),
+    ]
 
 
 def _step(model: ChosenModel, column: int, grid: Grid) -> str:

@@ -61,7 +61,7 @@ class MachineView(Scrolled):
             )
         last = max((float(g.seconds[-1]) for g in model.gauges if len(g.seconds)), default=0.0)
         span = f"last {duration(self.window)}" if self.window else f"whole run, {duration(last)}"
-        names = min(30, width // 3, max(len(gauge.name) for gauge in model.gauges))
+        names = min(32, width * 2 // 5, max(len(gauge.name) for gauge in model.gauges))
         bars = " " * 12 if width >= BARS_FROM else ""
         head = f" {'gauge'.ljust(names)}  {'now':>10}{bars}  {span}"
         lines: list[Line] = [[seg(head, self.ink.of("dim"))]]
@@ -119,7 +119,8 @@ def gauge_line(gauge: Gauge, names: int, width: int, since: float, ink: Ink) -> 
         low, high = (reading(gauge.name, float(v)) for v in (known.min(), known.max()))
         ends = f"  {low} – {high}" if low != high else ""
     room = width - names - (15 + bars) - 22
-    limits = (0.0, 100.0) if percent else (None, None)
+    top = max(100.0, float(known.max())) if len(known) else 100.0  # several cores add up
+    limits = (0.0, top) if percent else (None, None)
     line += [
         seg("  "),
         seg(sparkline(shown, max(4, room), ink.glyphs, *limits), ink.of("accent")),
