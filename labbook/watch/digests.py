@@ -45,7 +45,7 @@ def remember(paths: RunPaths, found: Found, whole: Whole, now_ns: int) -> None:
         temporary.write_text(json.dumps(row))
         os.replace(temporary, folder / f"{file_key(found)}.json")
     except OSError:
-        temporary.unlink(missing_ok=True)  # a cache: without it the file is examined again
+        pass  # a cache: without it the file is examined again
 
 
 def recall(paths: RunPaths, found: Found, now: Identity | None) -> Whole | None:
