@@ -63,7 +63,7 @@ def _argument_columns(fields: Fields, runs: Sequence[RunSummary]) -> list[Column
         if len(runs) == 1 or len(set(texts)) > 1:
             are_numbers = all(isinstance(field.get(run), int | float | None) for run in runs)
             columns.append(
-                Column(field.name, texts, rank=8, is_number=are_numbers, can_shrink=not are_numbers)
+                Column(field.name, texts, rank=5, is_number=are_numbers, can_shrink=not are_numbers)
             )
     return columns
 
@@ -77,11 +77,18 @@ def _series_columns(fields: Fields, runs: Sequence[RunSummary]) -> list[Column]:
             texts = [number_text(fields.series[main][stat].get(run)) for run in runs]
             title = main if stat == "last" else f"{stat} {main}"
             columns.append(Column(title, texts, rank=rank, is_number=True))
+    taken = [*fields.series, *fields.arguments, *map(_last_part, fields.metrics)]
     for field in fields.metrics.values():
         is_score = bool(_MORE_IS_BETTER.search(field.name.lower()))
         texts = [number_text(field.get(run)) for run in runs]
-        columns.append(Column(field.name, texts, rank=1 if is_score else 9, is_number=True))
+        short = _last_part(field.name)
+        title = short if taken.count(short) == 1 else field.name
+        columns.append(Column(title, texts, rank=1 if is_score else 9, is_number=True))
     return columns
+
+
+def _last_part(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def _main_series(fields: Fields, runs: Sequence[RunSummary]) -> str | None:

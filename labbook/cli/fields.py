@@ -2,7 +2,7 @@
 
 A name is looked up in this order: a fixed field (`state`), `args.KEY`, `last.SERIES` and the like,
 an evaluation's metric (`validation.accuracy`), an argument's key or the last part of it (`lr` for
-`optimizer.lr`), a series (its last value).
+`optimizer.lr`), a series (its last value), the last part of a metric's name (`accuracy`).
 """
 
 from __future__ import annotations
@@ -96,9 +96,10 @@ class Fields:
     def __getitem__(self, name: str) -> Field:
         """Find a field; raises `MisuseError`, with what was probably meant, when no run has it."""
         found = self._known.get(name) or self._prefixed(name) or self.metrics.get(name)
-        found = found or self.arguments.get(name) or self._by_last_part(name)
+        found = found or self.arguments.get(name) or _by_last_part(name, self.arguments)
         if found is None and name in self.series:
             found = self.series[name]["last"]
+        found = found or _by_last_part(name, self.metrics)
         if found is None:
             close = get_close_matches(name, self._names(), n=3)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
@@ -111,16 +112,17 @@ class Fields:
             return self.arguments.get(rest)
         return self.series.get(rest, {}).get(prefix)
 
-    def _by_last_part(self, name: str) -> Field | None:
-        keys = [key for key in self.arguments if key.rpartition(".")[2] == name]
-        if len(keys) > 1:
-            raise MisuseError(f"{name!r} may be any of {', '.join(sorted(keys))}: write it in full")
-        return self.arguments[keys[0]] if keys else None
-
     def _names(self) -> list[str]:
         parts = [key.rpartition(".")[2] for key in self.arguments]
         names = [*self._known, *self.arguments, *parts, *self.series, *self.metrics]
         return list(dict.fromkeys(names))
+
+
+def _by_last_part(name: str, fields: dict[str, Field]) -> Field | None:
+    keys = [key for key in fields if key.rpartition(".")[2] == name]
+    if len(keys) > 1:
+        raise MisuseError(f"{name!r} may be any of {', '.join(sorted(keys))}: write it in full")
+    return fields[keys[0]] if keys else None
 
 
 def _argument_field(key: str) -> Field:

@@ -62,7 +62,7 @@ def matches(text: str, run: RunSummary | None = None) -> bool:
         "cap=null and not cap",
         "loss<1 and min.loss<0.3 and max.loss=2 and count.loss=100",
         "diverged=nan",
-        "validation.accuracy>0.9",
+        "validation.accuracy>0.9 and accuracy>0.9",
         "tag=baseline and tag=small and not tag=large",
         "tags~base",
         "age>2h and age<1d and duration>=1h and duration<61m",
