@@ -29,9 +29,6 @@ _FILE = click.Path(path_type=Path)
               help="Seconds between two looks at the book; events make it sooner.")  # fmt: skip
 @click.option("--policy", default="newest", show_default=True,
               help="newest (then fill the gaps), all (oldest first) or every=N.")  # fmt: skip
-@click.option("--code", type=click.Choice(["current", "run"]), default="current",
-              show_default=True,
-              help="Whose code: what is here now, or each run's own snapshot.")  # fmt: skip
 @click.option("--timeout", type=click.FloatRange(min=0.1), metavar="SECONDS",
               help="Give an evaluation up after this (default: 5 x the median).")  # fmt: skip
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of the worker.")
@@ -45,7 +42,6 @@ def watch(  # noqa: PLR0917  # click passes its options by name
     once: bool,
     poll: float,
     policy: str,
-    code: str,
     timeout: float | None,
     threads: int | None,
     niceness: int,
@@ -70,7 +66,6 @@ def watch(  # noqa: PLR0917  # click passes its options by name
         poll_s=poll,
         policy=policy,
         runs=_resolve(paths, runs) if runs else None,
-        code=code,
         timeout_s=timeout,
     )
     sys.exit(Supervisor(plan).run())

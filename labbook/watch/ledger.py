@@ -108,8 +108,6 @@ class Ledger:
     is_once: bool = False
     retry_failed: bool = False
     files: frozenset[Path] | None = None
-    code_of: str = "current"
-    """`current`: the code that is here; `run`: each run's snapshot."""
     _closed: dict[str, tuple[Scene, State]] = field(default_factory=dict)
     _whole: dict[Path, Whole] = field(default_factory=dict)
     _retried: set[str] = field(default_factory=set)
@@ -184,13 +182,6 @@ class Ledger:
             return
         if left_out is not None:
             reasons.write(job.paths.reasons, job.key, job.reason(left_out, "skipped"))
-            return
-        if self.code_of == "run" and not job.facts.conditions.get("snapshot"):
-            text = "the run has no snapshot of its code to evaluate it with; use --code current"
-            # under a name of its own: the key is that of the code which is here
-            if reasons.write(job.paths.reasons, _key_beside(job), job.reason(text, "failed")):
-                self.say(f"{job.facts.name} ({job.facts.id}) {job.found.file}: {text}")
-            state.failed.add((job.facts.id, job.key))
             return
         standing = reasons.read(job.paths.reasons, job.key)
         if standing is not None and not (self.retry_failed and job.key not in self._retried):

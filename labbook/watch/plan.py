@@ -30,7 +30,6 @@ class Plan:
     runs: frozenset[str] | None = None
     files: frozenset[Path] | None = None
     retry_failed: bool = False
-    code: str = "current"
     timeout_s: float | None = None
 
 

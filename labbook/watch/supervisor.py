@@ -214,7 +214,6 @@ class Supervisor:
                 is_once=self.plan.is_once,
                 retry_failed=self.plan.retry_failed,
                 files=self.plan.files,
-                code_of=self.plan.code,
             )
 
     def _finish(self, answer: dict[str, Any]) -> None:

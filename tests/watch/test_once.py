@@ -245,14 +245,3 @@ def test_evaluating_one_checkpoint_leaves_the_others(lab: Lab):
     done = lab.watch(str(path), verb="evaluate").finish()
     assert done.returncode == 0, done.stderr
     assert sorted(run.metas()) == [1]
-
-
-def test_the_runs_own_code_needs_a_snapshot(lab: Lab):
-    run = lab.run()
-    run.save(1)
-    lab.write()
-    done = lab.once("--code", "run")
-    assert done.returncode == 1
-    assert "has no snapshot of its code to evaluate it with; use --code current" in done.stderr
-    assert lab.once().returncode == 0
-    assert sorted(run.metas()) == [1]
