@@ -8,7 +8,7 @@ it raises `DamagedFile`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -196,6 +196,12 @@ class RunReader:
             return self._tables.aligned(names or self._tables.names())
 
         return self._rows(("table", names), build)
+
+    def follow(self, poll_s: float = 0.5) -> Iterator[pa.Table]:
+        """Yield tables (time, step, name, value) of new rows until the run has ended."""
+        from labbook.book.follow import follow
+
+        return follow(self, poll_s)
 
     def gauges(self) -> pa.Table:
         """All gauges: time, step, name, value; by time and name."""

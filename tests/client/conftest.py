@@ -45,6 +45,7 @@ class Script:
             [sys.executable, str(path), *args],
             cwd=self.folder,
             env=self.environment(**environment),
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
