@@ -40,6 +40,7 @@ __all__ = ["export"]
 @click.option("--evaluation", metavar="NAME", help="Only results of this evaluation.")
 @click.option("-o", "--output", metavar="FILE", help="Write here (default: stdout).")
 @click.option("--format", "form", type=click.Choice([*FORMATS]), help="Default: by FILE, else csv.")
+@click.option("--group-by", metavar="FIELDS", help="Fold runs: mean and std of each metric.")
 @selection_options
 @book_option
 def export(
@@ -53,6 +54,7 @@ def export(
     evaluation: str | None,
     output: str | None,
     form: str | None,
+    group_by: str | None,
     where: str | None,
     sort: str | None,
     limit: int | None,
@@ -76,18 +78,23 @@ def export(
       rows      one row for each example of each of those
 
     With several runs, a column `run` comes first. --where, --sort and --limit go
-    with --runs, and are explained by `labbook ls --help`.
+    with --runs, and are explained by `labbook ls --help`. --group-by lr,model folds
+    runs that differ in other things, such as the seed, to mean ± standard deviation;
+    Markdown and LaTeX show the best of each column in bold.
     """
     if all_runs == bool(runs):
         raise MisuseError("export wants either runs (`labbook export RUN`) or --runs")
-    if (where or sort or limit is not None) and not all_runs:
-        raise MisuseError("--where, --sort and --limit go with --runs")
+    if (where or sort or limit is not None or group_by) and not all_runs:
+        raise MisuseError("--where, --sort, --limit and --group-by go with --runs")
     form = form or (format_of(output) if output else "csv")
     if form in BINARY and not output and sys.stdout.isatty():
         raise MisuseError(f"{form} is not for a terminal: give --output FILE, or pipe it")
     opened = open_here(book)
     if all_runs:
         found = _run_table(opened, where, sort, limit)
+        if group_by:
+            _deliver_grouped(found, group_by, form, output)
+            return
     else:
         take = _taker(table, names, chosen_set, evaluation)
         found = _of_runs([opened.run(which) for which in runs], take)
@@ -105,6 +112,18 @@ def _run_table(book: Book, where: str | None, sort: str | None, limit: int | Non
     places = {run_id: i for i, run_id in enumerate(runs.column("id").to_pylist())}
     rows = [places[run.id] for run in chosen if run.id in places]
     return runs.take(pa.array(rows[: limit or None], pa.int64()))
+
+
+def _deliver_grouped(runs: pa.Table, group_by: str, form: str, output: str | None) -> None:
+    from labbook.export import printed
+    from labbook.export.grouping import group
+
+    grouped = group(runs, [name.strip() for name in group_by.split(",")])
+    texts = {"markdown": printed.folded_markdown, "latex": printed.folded_latex}
+    if form in texts:
+        deliver_text(texts[form](grouped), output)
+    else:
+        deliver(grouped, form, output)
 
 
 def _of_runs(readers: list[RunReader], take: Callable[[RunReader], pa.Table]) -> pa.Table:
@@ -195,7 +214,23 @@ def _rows(run: RunReader, evaluation: str | None) -> pa.Table:
     return pa.concat_tables(tables, promote_options="permissive")
 
 
+def deliver_text(text: str, output: str | None) -> None:
+    """Write text to a file, whole or not at all, or to stdout."""
+    if output is None or output == "-":
+        click.echo(text, nl=False)
+        return
+    partial = Path(f"{output}.{os.getpid()}.tmp")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        os.replace(partial, output)
+    except OSError as error:
+        raise StoreError(f"{output} could not be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def deliver(table: pa.Table, form: str, output: str | None) -> None:
+    """Write a table to a file, whole or not at all, or to stdout."""
     if output is None or output == "-":
         write(_for_terminal(table) if sys.stdout.isatty() else table, sys.stdout.buffer, form)
         sys.stdout.flush()

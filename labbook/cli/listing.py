@@ -15,6 +15,7 @@ from labbook.cli.tables import render, terminal_width
 from labbook.cli.wording import short_ids, value_text
 
 if TYPE_CHECKING:
+    from labbook.book.reading import Book
     from labbook.book.summary import RunSummary
 
 __all__ = ["chosen_runs", "ls", "selection_options", "summary_object"]
@@ -36,6 +37,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.option("--columns", metavar="A,B,…", help="Exactly these fields, comma-separated.")
+@click.option("--group-by", metavar="A,B,…", help="Fold runs that share these: mean ± std.")
 @selection_options
 @json_option
 @book_option
@@ -47,6 +49,7 @@ def ls(
     sort: str | None,
     limit: int | None,
     columns: str | None,
+    group_by: str | None,
 ) -> None:
     """List the runs, newest first.
 
@@ -68,6 +71,9 @@ def ls(
     every = opened.summaries()
     fields = Fields(every)
     runs = chosen_runs(every, fields, where, sort)
+    if group_by and runs:
+        _ls_grouped(opened, runs, group_by, columns, as_json)
+        return
     if limit is None:
         limit = 0 if as_json or terminal_width() is None else _ON_A_TERMINAL
     shown = runs[:limit] if limit else runs
@@ -88,6 +94,36 @@ def ls(
     click.echo("\n".join(lines))
     if len(shown) < len(runs):
         click.echo(f"… and {len(runs) - len(shown)} older runs: --limit 0 lists all", err=True)
+    if n_left_out:
+        click.echo(f"({n_left_out} more columns need a wider terminal, or --columns)", err=True)
+
+
+def _ls_grouped(
+    book: Book, runs: Sequence[RunSummary], group_by: str, columns: str | None, as_json: bool
+) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from labbook.cli.tables import Column
+    from labbook.export.grouping import fold, group
+
+    table = book.runs()
+    ids = pa.array([run.id for run in runs], pa.string())
+    chosen = table.filter(pc.is_in(table.column("id"), value_set=ids))
+    metrics = [name.strip() for name in columns.split(",")] if columns else []
+    grouped = group(chosen, [name.strip() for name in group_by.split(",")], metrics)
+    if as_json:
+        echo_json(grouped.to_pylist())
+        return
+    titles, rows, _ = fold(grouped)
+    cells = [[row[i] for row in rows] for i in range(len(titles))]
+    n_keys = group_by.count(",") + 2  # the fields, and how many runs
+    table_of_text = [
+        Column(title, cell, rank=0 if i < n_keys else i, is_number=True)
+        for i, (title, cell) in enumerate(zip(titles, cells, strict=True))
+    ]
+    lines, n_left_out = render(table_of_text, terminal_width())
+    click.echo("\n".join(lines))
     if n_left_out:
         click.echo(f"({n_left_out} more columns need a wider terminal, or --columns)", err=True)
 

@@ -6,11 +6,12 @@ import datetime
 from typing import TYPE_CHECKING, Any
 
 from labbook.book.text import clean
+from labbook.export.grouping import fold
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-__all__ = ["latex", "markdown"]
+__all__ = ["folded_latex", "folded_markdown", "latex", "markdown"]
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -36,6 +37,30 @@ def latex(table: pa.Table) -> str:
     )
     lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows]
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def folded_markdown(grouped: pa.Table) -> str:
+    """Return a pipe table of folded runs, `mean ± std`, the best of a column bold."""
+    titles, rows, best = fold(grouped)
+    head = [_in_markdown(title) for title in titles]
+    body = [[_in_markdown(cell) for cell in row] for row in rows]
+    for column, row in enumerate(best):
+        if row is not None:
+            body[row][column] = f"**{body[row][column]}**"
+    rule = ["---:"] * len(head)
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in (head, rule, *body))
+
+
+def folded_latex(grouped: pa.Table) -> str:
+    r"""Return folded runs as a booktabs `tabular`, `mean $\pm$ std`, the best of a column bold."""
+    titles, rows, best = fold(grouped)
+    body = [[_in_latex(cell).replace("±", r"$\pm$") for cell in row] for row in rows]
+    for column, row in enumerate(best):
+        if row is not None:
+            body[row][column] = rf"\textbf{{{body[row][column]}}}"
+    lines = [" & ".join(cells) + r" \\" for cells in ([_in_latex(t) for t in titles], *body)]
+    top = [rf"\begin{{tabular}}{{{'r' * len(titles)}}}", r"\toprule", lines[0], r"\midrule"]
+    return "\n".join([*top, *lines[1:], r"\bottomrule", r"\end{tabular}"]) + "\n"
 
 
 def _are_numbers(table: pa.Table) -> list[bool]:
