@@ -300,3 +300,19 @@ async def test_light_theme_repaints(lab: Lab) -> None:
         assert not app.ink.dark
         await pilot.press("enter", "T")
         assert app.ink.dark
+
+
+@pytest.mark.parametrize("keys", [[], ["T"]])
+async def test_every_cell_has_the_ground_of_the_theme(lab: Lab, keys: list[str]) -> None:
+    app = app_on(lab.book)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "first")
+        await pilot.press(*keys, "3")
+        await until(pilot, "no chosen set")
+        strips = app.screen._compositor.render_strips()
+        table = app.ink.table
+        grounds = {f"#{table[name]}" for name in ("background", "bar", "cursor")}
+        seen = {part.style.bgcolor.name for strip in strips for part in strip if part.style.bgcolor}
+        assert all(part.style.bgcolor is not None for strip in strips for part in strip)
+        assert all(part.style.color is not None for strip in strips for part in strip)
+        assert seen <= grounds

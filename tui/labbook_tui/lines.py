@@ -112,7 +112,7 @@ class Lines(Widget):
     def _draw_strips(self, width: int, height: int) -> list[Strip]:
         lines = self.draw(width, height)[:height]
         lines += [[] for _ in range(height - len(lines))]
-        return [Strip(fit(line, width), width) for line in lines]
+        return [Strip(fit(line, width, self.ink.ground), width) for line in lines]
 
     def render_line(self, y: int) -> Strip:
         """One line of the widget (Textual's line API)."""

@@ -183,6 +183,13 @@ class Ink:
         return _style(None, self.table["cursor"], "")
 
     @cached_property
+    def ground(self) -> Style:
+        """Laid under everything; with few colours the terminal's own ground stays."""
+        if self.depth in {"none", "16"}:
+            return Style.null()
+        return _style(self.table["text"], self.table["background"], "")
+
+    @cached_property
     def bar(self) -> Style:
         """Laid under the header and the footer."""
         if self.depth in {"none", "16"}:
