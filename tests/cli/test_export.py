@@ -64,7 +64,7 @@ def test_arrow_and_events(lab, tmp_path):
     [
         ([], "export wants either runs (`labbook export RUN`) or --runs"),
         (["first", "--runs"], "export wants either runs (`labbook export RUN`) or --runs"),
-        (["first", "--sort", "lr"], "--where, --sort and --limit go with --runs"),
+        (["first", "--sort", "lr"], "--where, --sort, --limit and --group-by go with --runs"),
         (["first", "-o", "x.xlsx"], "the suffix of 'x.xlsx' names no format: use .csv, "),
         (["first", "--series", "los"], "has no series 'los'; it has diverged, loss, val/acc"),
         (["first", "--table", "chosen"], "has no chosen set 'chosen'; it followed none"),
