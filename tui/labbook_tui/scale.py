@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 __all__ = ["Axis", "linear_axis", "log_axis", "nice_ceiling", "tick_text"]
 
+_HUGE = 1e300
 _NICE = (1.0, 2.0, 5.0, 10.0)
 _CEILINGS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 10.0)
 
@@ -63,8 +64,10 @@ def linear_axis(low: float, high: float, count: int, slack: float = 0.25) -> Axi
     """
     if not (math.isfinite(low) and math.isfinite(high)):
         low, high = 0.0, 1.0
-    if high <= low:
-        spread = abs(low) * 0.1 or 1.0
+    low, high = max(low, -_HUGE), min(high, _HUGE)
+    size = max(abs(low), abs(high))
+    if high - low <= 1e-12 * size or size < 1 / _HUGE:  # rounding, not a range
+        spread = size * 0.1 if size >= 1 / _HUGE else 1.0
         low, high = low - spread, high + spread
     step = _nice_step(high - low, count)
     if slack > 0:
