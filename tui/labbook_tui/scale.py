@@ -74,8 +74,8 @@ def linear_axis(low: float, high: float, count: int, slack: float = 0.25) -> Axi
         part = step * slack
         low, high = math.floor(low / part + 1e-9) * part, math.ceil(high / part - 1e-9) * part
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    if last <= first:  # one label says nothing about the scale
-        step = _nice_step(step / 2.001, 1)
+    while last <= first:  # one label says nothing about the scale
+        step = _nice_step(step / 2.6, 1)  # 5, 2, 1: the next lower one
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     ticks = tuple((n * step, tick_text(n * step, step)) for n in range(first, last + 1))
     return Axis(low, high, ticks)
