@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["export"]
 
 
+_LONG = 10
+"""So many runs are worth a progress bar, on a terminal."""
+
+
 @click.command()
 @click.argument("runs", nargs=-1, metavar="[RUN]...")
 @click.option("--runs", "all_runs", is_flag=True, help="The run table instead: one row a run.")
@@ -130,12 +134,14 @@ def _of_runs(readers: list[RunReader], take: Callable[[RunReader], pa.Table]) ->
     import pyarrow as pa
 
     tables = []
-    for reader in readers:
-        table = take(reader)
-        if len(readers) > 1:
-            ids = pa.array([reader.id] * table.num_rows, pa.string())
-            table = table.add_column(0, "run", ids)
-        tables.append(table)
+    is_long = len(readers) >= _LONG and sys.stderr.isatty()
+    with click.progressbar(readers, label="reading", file=sys.stderr, hidden=not is_long) as bar:
+        for reader in bar:
+            table = take(reader)
+            if len(readers) > 1:
+                ids = pa.array([reader.id] * table.num_rows, pa.string())
+                table = table.add_column(0, "run", ids)
+            tables.append(table)
     return pa.concat_tables(tables, promote_options="permissive")
 
 
