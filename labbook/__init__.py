@@ -12,7 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labbook.book.reading import open_book as open  # noqa: A004  # labbook.open is its name
+    from labbook.book.reading import open_book as open  # labbook.open is its name
     from labbook.client.current import current, log
     from labbook.client.run import Run
     from labbook.client.start import start
