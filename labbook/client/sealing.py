@@ -57,8 +57,8 @@ class Sealer:
         The child goes on by itself when the time is up.
         """
         deadline = time.monotonic() + timeout_s
-        if self._child is not None and not self._wait(deadline):
-            return False
+        self._wait(deadline - timeout_s / 2)
+        # a child that is still at work holds the sealers' lock: this one waits its turn there
         if self._first <= self._journal.number:
             self._start(self._journal.number, last=True)
         return self._wait(deadline)
