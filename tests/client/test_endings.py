@@ -181,6 +181,7 @@ def test_a_worker_that_outlives_the_killed_trainer_does_not_keep_it_alive(script
         assert len(journal_rows(script.only())) == 1
     finally:
         os.kill(worker, signal.SIGKILL)
+        process.stdin.close()
         process.stdout.close()
         process.stderr.close()
 
