@@ -12,7 +12,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = {"labbook": ROOT / "labbook", "labbook_tui": ROOT / "tui/labbook_tui"}
+FOLDERS = {
+    "labbook": ROOT / "labbook",
+    "labbook_tui": ROOT / "tui/labbook_tui",
+    "labbook_hooks": ROOT / "hooks/labbook_hooks",
+}
 
 GROUND = {"labbook.paths", "labbook.errors"}
 ARROWS = {
@@ -23,12 +27,16 @@ ARROWS = {
     "labbook.client": GROUND | {"labbook.journal", "labbook.conditions"},
     "labbook.book": GROUND | {"labbook.journal"},
     "labbook.watch": GROUND | {"labbook.journal", "labbook.book"},
+    "labbook.compare": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
     "labbook.export": GROUND | {"labbook.book"},
-    "labbook.upkeep": GROUND | {"labbook.journal", "labbook.book", "labbook.client"},
+    "labbook.restore": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
+    "labbook.upkeep": GROUND
+    | {"labbook.journal", "labbook.book", "labbook.client", "labbook.conditions"},
     "labbook.cli": {"*"},
     "labbook": {"labbook.errors", "labbook.conditions", "labbook.client", "labbook.book"}
     | {"labbook.watch"},
     "labbook_tui": GROUND | {"labbook.journal", "labbook.book"},
+    "labbook_hooks": GROUND | {"labbook.client"},
 }
 """Package -> the packages of ours that it may import, lazily or not."""
 
@@ -40,11 +48,14 @@ THIRD_PARTY = {
     "labbook.client": {"psutil", "pynvml", "numpy", "torch"},
     "labbook.book": {"pyarrow", "numpy"},
     "labbook.watch": {"watchdog", "psutil", "pyarrow", "numpy", "torch", "safetensors"},
+    "labbook.compare": {"pyarrow", "numpy"},
     "labbook.export": {"pyarrow", "duckdb"},
+    "labbook.restore": {"pyarrow", "numpy"},
     "labbook.upkeep": {"pyarrow"},
     "labbook.cli": {"click", "pyarrow"},
     "labbook": set(),
     "labbook_tui": {"textual", "rich", "pyarrow", "numpy"},
+    "labbook_hooks": set(),
 }
 """Package -> what it may import from elsewhere."""
 

@@ -20,10 +20,18 @@ VERBS = {
         "tui": ("labbook.cli.terminal:tui", "Open the terminal program (so does labbook alone)."),
         "ls": ("labbook.cli.listing:ls", "List the runs: filter, sort, pick columns."),
         "show": ("labbook.cli.showing:show", "Show everything known about one run."),
+        "diff": ("labbook.cli.comparing:diff", "Show what changed between runs, counted."),
+        "lineage": ("labbook.cli.comparing:lineage", "Show which runs a run was derived from."),
     },
     "Evaluate": {
         "watch": ("labbook.cli.watching:watch", "Evaluate checkpoints as they appear."),
         "evaluate": ("labbook.cli.watching:evaluate", "Evaluate some checkpoints now."),
+    },
+    "Repeat": {
+        "restore": (
+            "labbook.cli.repeating:restore",
+            "Write a run's code, as executed, to a folder.",
+        ),
     },
     "Take away": {
         "export": ("labbook.cli.exporting:export", "Write tables as Parquet, CSV and more."),
@@ -37,6 +45,8 @@ VERBS = {
         "rm": ("labbook.cli.keeping:rm", "Move runs to the trash, or bring them back."),
         "seal": ("labbook.cli.keeping:seal", "Turn journals of ended runs into Parquet."),
         "doctor": ("labbook.cli.keeping:doctor", "Verify the whole book; repair what is named."),
+        "gc": ("labbook.cli.cleaning:gc", "Say what could be deleted, and delete it when told."),
+        "hooks": ("labbook.cli.hooking:hooks", "Let git tell labbook: install, uninstall, status."),
     },
 }
 """Heading -> verb -> (module:function, the line in `labbook --help`)."""

@@ -1,0 +1,39 @@
+"""What changed between runs: `diff` for two, `table` for more, `lineage` for where one came from.
+
+Invariant: only records are compared. Nothing of a book is executed, no configuration or attribute
+of a repository takes part, and what was not recorded is said to be unknown, never to be equal.
+
+A *change* is one thing that a careful experimenter would have to undo alone: see
+`labbook.compare.changes`.
+"""
+
+from labbook.compare.changes import Change
+from labbook.compare.code import CodeDifference, FileChange
+from labbook.compare.difference import Difference, Side, diff
+from labbook.compare.lineage import Ancestor, lineage
+from labbook.compare.paired import Interval
+from labbook.compare.recorded import Section
+from labbook.compare.results import MetricPair, Paired, Results, SeriesPair
+from labbook.compare.several import Row, Table, table
+from labbook.compare.values import Item
+
+__all__ = [
+    "Ancestor",
+    "Change",
+    "CodeDifference",
+    "Difference",
+    "FileChange",
+    "Interval",
+    "Item",
+    "MetricPair",
+    "Paired",
+    "Results",
+    "Row",
+    "Section",
+    "SeriesPair",
+    "Side",
+    "Table",
+    "diff",
+    "lineage",
+    "table",
+]
