@@ -1,0 +1,117 @@
+"""`labbook restore` and `labbook rerun`: a run's code again, and the run again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from labbook.book.text import clean
+from labbook.cli.options import book_option, echo_json, json_option, open_here
+from labbook.cli.wording import bytes_text
+
+if TYPE_CHECKING:
+    from labbook.restore.restoring import Outcome
+    from labbook.restore.tree import Missing, Restored
+
+__all__ = ["restore"]
+
+_NAMED = 8
+"""Paths that are named in a line; --json has them all."""
+
+
+@click.command()
+@click.argument("run")
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+@click.option("--attempt", type=click.IntRange(min=1), help="Of this attempt (default: newest).")
+@click.option("--editable", type=click.Path(path_type=Path), metavar="DIR2",
+              help="Also restore your other repositories (editable installs) here.")  # fmt: skip
+@json_option
+@book_option
+def restore(
+    *,
+    book: str | None,
+    run: str,
+    folder: Path,
+    attempt: int | None,
+    editable: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the code of a RUN, as executed, into the new folder DIR.
+
+    Byte for byte, whatever became of your repository since; what was not recorded is named. Beside
+    the code, labbook.lock lists Python and the packages. Nothing is executed.
+    """
+    from labbook.restore.restoring import restore as restore_run
+
+    opened = open_here(book)
+    outcome = restore_run(opened.paths, opened.run(run), folder, attempt=attempt, editable=editable)
+    if as_json:
+        echo_json(_restored_object(outcome))
+        return
+    click.echo(clean(_summary(outcome)))
+    for tree in (outcome.tree, *outcome.editable.values()):
+        for line in _remarks(tree):
+            click.echo(f"  {clean(line)}")
+
+
+def _summary(outcome: Outcome) -> str:
+    tree, snapshot = outcome.tree, outcome.recorded.snapshot
+    n_files = len(tree.files) + len(tree.links)
+    what = f"{n_files} file{'s' if n_files != 1 else ''}, {bytes_text(tree.bytes)}"
+    base = f" on commit {snapshot.base[:7]}" if snapshot.base else ""
+    dirty = len(snapshot.files_modified) + len(snapshot.files_untracked)
+    code = f"code {str(snapshot.tree)[:7]}{base}{f' + {dirty} changed' if dirty else ''}"
+    others = f", and {len(outcome.editable)} editable installs" if outcome.editable else ""
+    state = f"; {len(tree.missing)} missing" if tree.missing else ""
+    return (
+        f"restored {outcome.recorded.run_id} ({outcome.recorded.name}) to {tree.folder}: "
+        f"{what}, {code}, with {', '.join(outcome.added)}{others}{state}"
+    )
+
+
+def _remarks(tree: Restored) -> list[str]:
+    lines = [f"missing: {_missing_text(item)}" for item in tree.missing[:_NAMED]]
+    if len(tree.missing) > _NAMED:
+        lines.append(f"missing: {len(tree.missing) - _NAMED} more (--json has all)")
+    if tree.outward:
+        named = ", ".join(tree.outward[:_NAMED])
+        lines.append(f"{len(tree.outward)} links lead out of the folder: {named}")
+    return lines + tree.notes
+
+
+def _missing_text(item: Missing) -> str:
+    size = f" ({bytes_text(item.bytes)})" if item.bytes else ""
+    return f"{item.path}{size}: {item.why}"
+
+
+def _restored_object(outcome: Outcome) -> dict[str, Any]:
+    recorded = outcome.recorded
+    return {
+        "run": recorded.run_id,
+        "attempt": recorded.attempt,
+        "folder": str(outcome.tree.folder),
+        "tree": recorded.snapshot.tree,
+        "commit": recorded.snapshot.base,
+        "kind": recorded.snapshot.kind,
+        **_tree_object(outcome.tree),
+        "added": outcome.added,
+        "editable": {
+            name: {"folder": str(tree.folder), **_tree_object(tree)}
+            for name, tree in outcome.editable.items()
+        },
+    }
+
+
+def _tree_object(tree: Restored) -> dict[str, Any]:
+    return {
+        "files": len(tree.files),
+        "links": len(tree.links),
+        "bytes": tree.bytes,
+        "missing": [
+            {"path": item.path, "why": item.why, "bytes": item.bytes} for item in tree.missing
+        ],
+        "outward": tree.outward,
+        "notes": tree.notes,
+    }
