@@ -59,7 +59,7 @@ def ls(
       checkpoints results faults
       lr or args.lr              an argument; the last part of its name is enough
       loss, last.loss, min.loss, max.loss, count.loss      a series
-      accuracy or validation.accuracy    a metric of the newest evaluated checkpoint
+      accuracy or validation.accuracy    a metric of the newest checkpoint
 
     \b
     A filter compares them with = != < <= > >= ~ (contains) and !~, joined by
