@@ -7,7 +7,6 @@ observed (to no effect).
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -19,14 +18,12 @@ __all__ = ["OffRun"]
 class OffRun:
     """Has the methods of `Run`; those that record do nothing."""
 
-    def __init__(self, args: Any, folder: Path, name: str | None = None) -> None:
+    def __init__(self, args: Any, name: str | None = None) -> None:
         self.id = "off"
         self.name = name or "off"
         self.args = args
         self.finished = False
         self.faults: dict[str, int] = {}
-        self._folder = folder
-        self._step = 0
 
     def log(self, metrics: Any = None, /, *, step: int | None = None, **more: Any) -> None:
         """Record nothing."""
@@ -54,9 +51,11 @@ class OffRun:
 
     def save(self, obj: Any, *, step: int | None = None, name: str | None = None) -> Path:
         """Save with `torch.save`, into a temporary folder: the program may read it back."""
+        import tempfile
+
         from labbook.client.checkpoints import write_atomically
 
-        folder = Path(tempfile.mkdtemp(prefix="labbook-off-", dir=self._folder))
+        folder = Path(tempfile.mkdtemp(prefix="labbook-off-"))
         path = folder / (name or f"step-{0 if step is None else step}.pt")
         write_atomically(path, obj)
         return path

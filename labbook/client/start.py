@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -70,7 +69,7 @@ def start(
     frame = sys._getframe(1)
     found = found_arguments.find(frame, args)
     if settings.mode(os.environ) == "off":
-        off = OffRun(found.unmasked, Path(tempfile.gettempdir()), name)
+        off = OffRun(found.unmasked, name)
         if seed is not None:
             seeds.seed(seed)
         set_current(off)
