@@ -176,19 +176,19 @@ def _section(section: Section) -> Iterator[str]:
         ):
             yield _paint(f"not known: {clean(section.unknown)}", fg="magenta")
         return
-    yield from _items(section.items)
+    yield from _items(section.items, is_typed=section.name in {"arguments", "seeds"})
     yield from (_paint(clean(note), fg="magenta") for note in section.notes)
     if section.items and section.n_same:
         yield _paint(f"({section.n_same} the same)", dim=True)
 
 
-def _items(items: tuple[Item, ...]) -> Iterator[str]:
+def _items(items: tuple[Item, ...], *, is_typed: bool) -> Iterator[str]:
     room = max((cell_width(clean(item.name)) for item in items), default=0)
     for item in items:
         name = clean(item.name)
         name += " " * (room - cell_width(name))
-        left = _value(item.a, item.a_default)
-        right = _value(item.b, item.b_default)
+        left = _value(item.a, item.a_default, is_typed)
+        right = _value(item.b, item.b_default, is_typed)
         if item.kind == "added":
             yield f"{_paint('+', fg='green')} {name}  {right}"
         elif item.kind == "removed":
@@ -197,8 +197,9 @@ def _items(items: tuple[Item, ...]) -> Iterator[str]:
             yield f"{_paint('~', fg='yellow')} {name}  {left} → {right}"
 
 
-def _value(value: Any, is_default: bool | None) -> str:
-    text = clean(value_text(value))
+def _value(value: Any, is_default: bool | None, is_typed: bool) -> str:
+    is_bare = isinstance(value, str) and not is_typed
+    text = clean(value if is_bare else value_text(value))
     if _DIGEST.fullmatch(text):
         text = f"{text[:19]}…"
     return f"{text} (default)" if is_default else text

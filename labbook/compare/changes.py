@@ -27,11 +27,12 @@ from labbook.compare.recorded import Section
 from labbook.compare.values import Item
 
 __all__ = [
+    "HARDWARE",
     "Change", "count_changes", "headline", "not_known", "seed_changes",
     "started_elsewhere", "steers",
 ]  # fmt: skip
 
-_HARDWARE = frozenset({
+HARDWARE = frozenset({
     "system", "architecture", "cpu", "cores_usable", "gpus", "driver", "cuda", "cuda_runtime",
 })  # fmt: skip
 
@@ -58,11 +59,11 @@ def count_changes(sections: Iterable[Section], code: CodeDifference) -> tuple[Ch
     by_name = {section.name: section.items for section in sections}
     found = [Change("arguments", item.text) for item in by_name["arguments"]]
     found += _code(code)
-    found += [Change("launch", item.text) for item in by_name["launch"]]
+    found += [Change("launch", item.bare_text) for item in by_name["launch"]]
     for name, items in (
         ("packages", by_name["packages"]),
         ("python", by_name["python"]),
-        ("machine", tuple(i for i in by_name["machine"] if i.name in _HARDWARE)),
+        ("machine", tuple(i for i in by_name["machine"] if i.name in HARDWARE)),
         ("environment", tuple(i for i in by_name["environment"] if steers(i.name))),
     ):
         if items:
@@ -147,7 +148,7 @@ def _code(code: CodeDifference) -> Iterator[Change]:
 
 
 def _together(name: str, items: tuple[Item, ...]) -> str:
-    return f"{name} ({_some([item.text for item in items], 3)})"
+    return f"{name} ({_some([item.bare_text for item in items], 3)})"
 
 
 def _some(texts: list[str], most: int = _SHOWN) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labbook.compare.changes import steers
+from labbook.compare.changes import HARDWARE, steers
 from labbook.compare.difference import Side
 from labbook.compare.recorded import SECTIONS, Recorded
 from labbook.compare.values import same
@@ -38,12 +38,21 @@ class Table:
     @property
     def headline(self) -> str:
         """One line: how many things differ, and in which sections."""
-        counted = [row for row in self.rows if row.section != "seeds"]
-        things = f"{len(counted)} things differ" if len(counted) != 1 else "one thing differs"
-        line = f"{things} among {len(self.runs)} runs"
-        names = [row.name for row in counted[:8]]
-        more = f" and {len(counted) - 8} more" if len(counted) > 8 else ""
-        return f"{line}: {', '.join(names)}{more}" if names else line
+        names = list(dict.fromkeys(name for row in self.rows if (name := _thing(row))))
+        things = f"{len(names)} things differ" if len(names) != 1 else "one thing differs"
+        if not names:
+            return f"nothing differs among {len(self.runs)} runs"
+        more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+        return f"{things} among {len(self.runs)} runs: {', '.join(names[:8])}{more}"
+
+
+def _thing(row: Row) -> str | None:
+    """What a row counts as, by the rules of `labbook.compare.changes`; None when as nothing."""
+    if row.section == "seeds" or (row.section == "code" and row.name != "code"):
+        return None
+    if row.section == "machine":
+        return "machine" if row.name in HARDWARE else None
+    return row.section if row.section in {"packages", "python", "environment"} else row.name
 
 
 def table(runs: Sequence[RunReader]) -> Table:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -36,11 +36,19 @@ class Item:
     @property
     def text(self) -> str:
         """`lr 1e-3 → 3e-4`, `+ dropout 0.1`, `- dropout 0.1`."""
+        return self._written(value_text)
+
+    @property
+    def bare_text(self) -> str:
+        """The same with text unquoted, for values that have one type anyway: `torch 2.1 → 2.2`."""
+        return self._written(lambda value: value if isinstance(value, str) else value_text(value))
+
+    def _written(self, write: Callable[[Any], str]) -> str:
         if self.kind == "added":
-            return f"+ {self.name} {value_text(self.b)}"
+            return f"+ {self.name} {write(self.b)}"
         if self.kind == "removed":
-            return f"- {self.name} {value_text(self.a)}"
-        return f"{self.name} {value_text(self.a)} → {value_text(self.b)}"
+            return f"- {self.name} {write(self.a)}"
+        return f"{self.name} {write(self.a)} → {write(self.b)}"
 
 
 def same(a: Any, b: Any) -> bool:
