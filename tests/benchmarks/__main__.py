@@ -1,7 +1,7 @@
 """Runs benchmarks one after another, each in a process of its own.
 
-`python -m tests.benchmarks [names …] [--quick] [--peers] [--out FILE]`. All of them, at full size,
-write `RESULTS.md` beside this file; named or quick ones are only printed, unless `--out` is given.
+`python -m tests.benchmarks [names …] [--quick] [--peers] [--out FILE]`. Each puts its section into
+`RESULTS.md` beside this file; quick ones are only printed, unless `--out` is given.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ NAMES = (
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured
 
-Made by `make bench` on: {machine}.
+Made by `make bench`. Floors, peers and labbook are measured in the same run, so the ratios say more
+than the times: this kind of machine drifts by a factor of two. Goals are the design's; ratios are
+measured ÷ floor. Under each heading: the machine, the date, and how busy it was.
 
-Floors, peers and labbook are measured in the same run, so the ratios say more than the times: this
-kind of machine drifts by a factor of two. The goals are the design's. Ratios are measured ÷ floor.
 """
 
 
@@ -71,22 +71,30 @@ def _all(args: argparse.Namespace) -> int:
     names = args.names or [*NAMES]
     if args.peers and "peers" not in names:
         names.append("peers")
-    parts, failed = [HEAD.format(machine=report.machine())], 0
+    out = args.out or (None if args.quick else RESULTS)
+    failed = 0
     for name in names:
         began = time.perf_counter()
         text, is_good = _section(name, args.quick)
         failed += not is_good
         print(f"{text}\n({time.perf_counter() - began:.0f} s)\n", flush=True)
-        parts.append(text)
-    out = args.out or (None if args.quick or args.names else RESULTS)
-    if out is not None:
-        out.write_text("\n".join(parts))
+        if out is not None and is_good:
+            _put(out, name, text)
     return 1 if failed else 0
+
+
+def _put(out: Path, name: str, text: str) -> None:
+    """Put a section into the file; those of other benchmarks stay."""
+    before = out.read_text().split("\n## ")[1:] if out.exists() else []
+    sections = {part.partition("\n")[0]: f"## {part.strip()}\n" for part in before}
+    sections[name] = text
+    order = [n for n in (*NAMES, "peers") if n in sections]
+    out.write_text(HEAD + "\n".join(sections[n] for n in order))
 
 
 def _section(name: str, quick: bool) -> tuple[str, bool]:
     module = importlib.import_module(f"tests.benchmarks.{name}")
-    head = f"## {name}\n\n{(module.__doc__ or '').strip()}\n\n"
+    head = f"## {name}\n\n{(module.__doc__ or '').strip()}\n\nOn {report.machine()}.\n\n"
     words = [sys.executable, "-m", "tests.benchmarks", name, "--one"]
     done = subprocess.run(
         words + ["--quick"] * quick,

@@ -79,18 +79,39 @@ def repository(folder: Path, files: int) -> Path:
     return folder
 
 
+MODEL = """
+import json, sys
+import labbook
+run = labbook.start({}, book=sys.argv[1], gauges=False)
+for step in range(200):
+    run.log({f"metric{i}": step / (i + 1) for i in range(10)}, step=step)
+run.finish()
+print(json.dumps(run.id))
+"""
+
+
 def book_of(folder: Path, runs: int) -> Path:
     """A book of finished, sealed runs: one is recorded, the others are copies with other values."""
-    with recording(folder, gauges=False) as run:
-        for step in range(200):
-            run.log({f"metric{i}": step / (i + 1) for i in range(10)}, step=step)
-    paths = run.paths
+    from labbook.paths import BookPaths
+
+    folder.mkdir(parents=True, exist_ok=True)
+    book = BookPaths(folder / "book")
+    run_id = fresh(MODEL, str(book.root), cwd=folder)  # its process has ended: nothing is open
+    paths = book.run(run_id)
     wait_until_sealed(paths)
+    for path in paths.attempts.glob("1/*.json"):
+        _make_older(path)
     identity = json.loads(paths.run_json.read_text())
     for n in range(1, runs):
         _copy(paths.root, f"20260101-{n:06d}-{n:06x}", n, identity)
-    book: Path = paths.root.parents[1]
-    return book
+    return book.root
+
+
+def _make_older(path: Path, by_ns: int = 3600 * 10**9) -> None:
+    """Move a process's times back: of an end just written, more is expected to come."""
+    told = json.loads(path.read_text())
+    times = {k: told[k] - by_ns for k in ("started_ns", "ended_ns") if k in told}
+    path.write_text(json.dumps({**told, **times}))
 
 
 def _copy(model: Path, run_id: str, n: int, identity: dict[str, Any]) -> None:

@@ -108,7 +108,7 @@ def _subjects(run: Any, folder: Path) -> dict[str, Call]:
     except ImportError:
         return subjects
     loss, write = torch.tensor(0.5), _writes(folder / "floor-item", None)
-    subjects["tensor"] = lambda i: log(loss=loss, step=i)
+    subjects["tensor"] = lambda i: log(tensor=loss, step=i)
     subjects["item"] = lambda i: write(i, loss.item())  # type: ignore[call-arg]
     return subjects
 

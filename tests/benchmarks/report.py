@@ -43,7 +43,7 @@ def machine() -> str:
     return (
         f"{cpu}, {cores} cores; {platform.system()} {platform.release()}; "
         f"{platform.python_implementation()} {platform.python_version()}; "
-        f"{datetime.date.today().isoformat()}; load at the start {load:.1f}"
+        f"{datetime.date.today().isoformat()}; load {load:.1f}"
     )
 
 

@@ -12,7 +12,7 @@ from tests.benchmarks.report import Figure
 
 CODE = """
 import json, sys, time
-import labbook, pyarrow, pyarrow.parquet, pyarrow.compute
+import labbook.book.reading
 began = time.perf_counter()
 book = labbook.open(sys.argv[1])
 table = book.run(book.ids()[0]).series("loss3")
