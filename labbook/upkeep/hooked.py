@@ -1,0 +1,95 @@
+"""What the git hooks ask: `python -m labbook.upkeep.hooked BOOK VERB …`, run by hooks/git/head.sh.
+
+Invariant: it never fails aloud and never changes anything but facts of runs. What a commit waits
+for imports the standard library only; whatever needs longer is `after-commit`, which nobody awaits.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from labbook.book.text import clean
+from labbook.errors import LabbookError
+from labbook.paths import BookPaths, open_book
+from labbook.upkeep import committed, uncommitted
+from labbook.upkeep.live import live_runs
+
+__all__ = ["VERBS", "answer", "main"]
+
+WAITED_FOR_S: Final = 0.03
+"""A commit waits so long for the search through the book; the rest is done behind it."""
+
+_MANY_S: Final = 600.0
+
+_NAMED: Final = 5
+
+
+def answer(words: Sequence[str]) -> list[str]:
+    """Do what a hook asks for, and return what it shall print."""
+    if len(words) < 2 or words[1] not in VERBS:
+        return []
+    try:
+        return VERBS[words[1]](open_book(words[0]), list(words[2:]))
+    except (LabbookError, OSError):
+        return []  # a hook is silent about what is not git's business
+
+
+def main() -> None:
+    """Print the answer to the words of the command line."""
+    for line in answer(sys.argv[1:]):
+        print(clean(line), flush=True)
+
+
+def _post_commit(book: BookPaths, _: list[str]) -> list[str]:
+    commit = committed.head(os.getcwd())
+    if commit is None:
+        return []
+    marked = committed.mark(book, os.getcwd(), commit, seconds=WAITED_FOR_S)
+    lines = []
+    if marked:
+        lines.append(f"labbook: committed as {commit.oid[:7]}: {_listed(marked)}")
+    return lines + uncommitted.say_once(book)
+
+
+def _after_commit(book: BookPaths, _: list[str]) -> list[str]:
+    commit = committed.head(os.getcwd())
+    if commit is not None:
+        committed.mark(book, os.getcwd(), commit, seconds=_MANY_S)
+    uncommitted.look(book)
+    return []
+
+
+def _live(book: BookPaths, words: list[str]) -> list[str]:
+    live = live_runs(book, os.getcwd())
+    if not live:
+        return []
+    what = words[0] if words else "this change"
+    return [
+        f"labbook: live here: {_listed(live)}. What it has not imported yet, it will import as "
+        f"it is after {what}"
+    ]
+
+
+def _trailers(book: BookPaths, words: list[str]) -> list[str]:
+    found = committed.runs_of_tree(book, words[0], seconds=_MANY_S) if words else iter(())
+    return [f"Labbook-Run: {paths.id}" for paths, _ in found]
+
+
+def _listed(runs: list[committed.RunName]) -> str:
+    told = ", ".join(f"{run.name} ({run.run_id})" for run in runs[:_NAMED])
+    return told + (f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else "")
+
+
+VERBS: dict[str, Callable[[BookPaths, list[str]], list[str]]] = {
+    "post-commit": _post_commit,
+    "after-commit": _after_commit,
+    "live": _live,
+    "trailers": _trailers,
+}
+"""What a hook may ask for."""
+
+if __name__ == "__main__":
+    main()
