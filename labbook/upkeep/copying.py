@@ -11,6 +11,7 @@ from labbook.client.identity import make_book, random_word
 from labbook.client.writing import touch_folder
 from labbook.errors import MisuseError, StoreError
 from labbook.paths import BookPaths
+from labbook.upkeep.code import copy_code, ids_of
 from labbook.upkeep.removal import refuse_live
 
 __all__ = ["copy_run"]
@@ -28,6 +29,7 @@ def copy_run(run: RunReader, target: Path) -> BookPaths:
     if destination.exists():
         raise MisuseError(f"run {run.id} is in {book.root} already")
     staging = book.runs / f".{run.id}.{random_word()}.tmp"
+    copy_code(_book_of(run).code, book.code, ids_of(run.paths.root))
     try:
         shutil.copytree(run.paths.root, staging, symlinks=True)
         os.rename(staging, destination)
@@ -36,3 +38,7 @@ def copy_run(run: RunReader, target: Path) -> BookPaths:
         raise StoreError(f"cannot copy run {run.id} to {book.root}: {error}") from error
     touch_folder(book.runs)
     return book
+
+
+def _book_of(run: RunReader) -> BookPaths:
+    return BookPaths(run.paths.root.parent.parent)

