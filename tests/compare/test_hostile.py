@@ -131,7 +131,6 @@ def test_no_escape_sequence_reaches_the_terminal(pair):
         git={"commit": ESCAPES, "dirty": [{"path": ESCAPES}]},
     )  # fmt: skip
     for text in all_verbs(project, a, b):
-        assert "red" in text or "lineage" or "evil" in text
         assert not CONTROLS.search(text), CONTROLS.search(text)
     patch = project.labbook("diff", a, b, "--only", "code")
     # what is dangerous in code is shown, not dropped
