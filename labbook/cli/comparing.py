@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -92,7 +93,9 @@ def _page(lines: Iterator[str]) -> None:
     """Print to a pipe as it is, to a terminal through $PAGER."""
     # as git does: leave what fits on the screen there, and show colours
     os.environ.setdefault("LESS", "FRX")
-    click.echo_via_pager((f"{line}\n" for line in lines), color=has_colour())
+    # click ends what it pages with a newline of its own
+    first = next(lines)
+    click.echo_via_pager(chain([first], (f"\n{line}" for line in lines)), color=has_colour())
 
 
 def _pick(table: dict[str, Any], only: tuple[str, ...]) -> dict[str, Any]:

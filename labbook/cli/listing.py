@@ -69,7 +69,8 @@ def ls(
     """
     opened = open_here(book)
     every = opened.summaries()
-    fields = Fields(every)
+    # over thousands of runs, to know all their fields takes longer than all the rest
+    fields = Fields(every if where or sort or columns else ())
     runs = chosen_runs(every, fields, where, sort)
     if group_by and runs:
         _ls_grouped(opened, runs, group_by, columns, as_json)

@@ -114,6 +114,27 @@ def _arguments(run: Object) -> Iterator[str]:
 
 
 def _code(run: Object) -> Iterator[str]:
+    yield from _repository(run)
+    yield from _kept(run["code"])
+
+
+def _kept(code: Object) -> Iterator[str]:
+    """What the book has of the code, in words."""
+    tree = str(code["tree"])[:7]
+    said = {
+        "kept": f"kept as tree {tree}; `labbook restore` writes it back",
+        "partial": f"kept in part (tree {tree}): {code['reason']}",
+        "absent": f"code: absent; the run was copied without tree {tree} (`labbook copy` takes it)",
+        "none": f"not kept: {code['reason'] or 'no snapshot was taken'}",
+    }
+    yield clean(said[code["state"]])
+    if code["n_left_out"]:
+        yield f"{code['n_left_out']} files were left out (--json has them)"
+    if code["committed"]:
+        yield clean(f"committed since, as {str(code['committed'])[:10]}")
+
+
+def _repository(run: Object) -> Iterator[str]:
     git = _part(run["conditions"], "git")
     if not git:
         yield clean(run["conditions"].get("git_reason") or "no git repository was recorded")

@@ -1,12 +1,14 @@
 """gc names what could go and deletes it only when told; copies take the code along."""
 
 import os
+import shutil
 import subprocess
 import textwrap
 
 import pytest
 
 import labbook
+from labbook.cli.code import code_kept
 from labbook.conditions.objects import ObjectReader
 from labbook.paths import BookPaths
 from labbook.upkeep import code, gc
@@ -94,3 +96,17 @@ def test_a_copy_in_another_book_has_its_code(repository, tmp_path):
 
 def test_a_run_without_code_copies_without_it(tmp_path):
     assert code.copy_code(BookPaths(tmp_path / "none").code, tmp_path / "to", set()) == 0
+
+
+def test_a_bare_copy_of_a_folder_says_that_its_code_is_absent(repository, tmp_path):
+    repository.run(TRAIN)
+    run = repository.only()
+    bare = BookPaths(tmp_path / "bare" / ".labbook")
+    bare.runs.mkdir(parents=True)
+    bare.book_json.write_bytes(repository.book.book_json.read_bytes())
+    shutil.copytree(run.root, bare.run(run.id).root)
+    assert code_kept(labbook.open(repository.book.root).run(run.id))["state"] == "kept"
+    copied = labbook.open(bare.root).run(run.id)
+    assert code_kept(copied)["state"] == "absent"
+    assert copied.series("loss")["value"].to_pylist() == [1.0]
+    assert copied.state.name == "finished"
