@@ -24,7 +24,7 @@ def code_kept(run: RunReader) -> dict[str, Any]:
     snapshot = snapshot if isinstance(snapshot, dict) else {}
     kind, tree = snapshot.get("kind"), snapshot.get("tree")
     committed = run.facts.fact("committed")
-    if kind not in {"complete", "partial"} or not isinstance(tree, str) or not _ID.fullmatch(tree):
+    if kind not in ("complete", "partial") or not isinstance(tree, str) or not _ID.fullmatch(tree):
         state = "none"
     elif kind == "partial":
         state = "partial"

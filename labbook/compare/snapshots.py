@@ -100,7 +100,7 @@ def _read(found: Any, depth: int, *, editable: dict[str, Code] | None = None) ->
     )
     inner = nested if isinstance(nested, dict) and depth else {}
     return Code(
-        kind=kind if kind in {"complete", "partial", "none"} else "absent",
+        kind=kind if kind in ("complete", "partial", "none") else "absent",
         reason=_text(found.get("reason")),
         tree=_oid(found.get("tree")),
         prefix=_text(found.get("prefix")) or "",

@@ -132,7 +132,7 @@ def read_snapshot(value: Any, where: str, depth: int = 0) -> Snapshot:
     if not isinstance(value, dict) or depth > _DEEPEST:
         raise check.wrong("snapshot")
     kind = check.text(value, "kind")
-    if kind not in {"complete", "partial", "none"}:
+    if kind not in ("complete", "partial", "none"):
         raise check.wrong("snapshot.kind")
     return Snapshot(
         kind,

@@ -131,4 +131,4 @@ def test_the_text(project, runs):
         evaluate(project, run, 7, range(20), {"loss": loss})
     text = project.labbook("diff", *runs, "--only", "results")
     assert "chosen.loss  +1.746" in text
-    assert "validation.loss  +1.009  [+0.9762, +1.041]  (20 examples, step 7)" in text
+    assert "validation.loss  +1  [+0.9674, +1.033]  (20 examples, step 7)" in text
