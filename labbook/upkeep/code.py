@@ -6,6 +6,7 @@ to be ids before git sees them.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import time
@@ -60,6 +61,20 @@ def refs(code_git: Path) -> Iterator[Ref]:
                 oid = Path(entry.path).read_text().strip()
                 if _ID.fullmatch(oid):
                     yield Ref(name, oid, entry.stat(follow_symlinks=False).st_mtime)
+    yield from _packed(code_git)
+
+
+def _packed(code_git: Path) -> Iterator[Ref]:
+    """Refs that somebody's `git pack-refs` moved into one file: always young, so never dropped."""
+    try:
+        lines = (code_git / "packed-refs").read_text().splitlines()
+    except FileNotFoundError:
+        return
+    for line in lines:
+        oid, _, full = line.partition(" ")
+        name = full.removeprefix("refs/labbook/")
+        if _ID.fullmatch(oid) and _REF_NAME.fullmatch(name):
+            yield Ref(name, oid, math.inf)
 
 
 def is_needed(reader: ObjectReader, ref: Ref, ids: set[str]) -> bool:
@@ -118,7 +133,8 @@ def prune(code_git: Path, unused: Iterable[Ref], young_s: float) -> None:
         for ref in refs(code_git):
             path = folder / "refs" / "labbook" / ref.name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(ref.oid + "\n")
+            if not path.exists():  # a loose ref wins over a packed one
+                path.write_text(ref.oid + "\n")
         expire = f"--unpack-unreachable={until}"
         reader.run("repack", "-q", "-A", "-d", expire, limit_s=_LIMIT_S)
         reader.run("prune", f"--expire={until}", limit_s=_LIMIT_S)

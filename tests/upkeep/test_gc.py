@@ -110,3 +110,21 @@ def test_a_bare_copy_of_a_folder_says_that_its_code_is_absent(repository, tmp_pa
     assert code_kept(copied)["state"] == "absent"
     assert copied.series("loss")["value"].to_pylist() == [1.0]
     assert copied.state.name == "finished"
+
+
+def test_refs_that_were_packed_keep_their_code(repository, tmp_path):
+    repository.run(TRAIN)
+    first = repository.only()
+    book = repository.book
+    subprocess.run(["git", "--git-dir", str(book.code), "pack-refs", "--all"], check=True)
+    repository.run(TRAIN + "    # changed\n")
+    second = next(run for run in repository.runs() if run.id != first.id)
+    remove(book, labbook.open(book.root).run(second.id))
+    age(book.trash)
+    age(book.code)
+    garbage = gc.survey(book)
+    assert garbage
+    assert gc.collect(book, garbage) == []
+    assert text_in(book.code, tree_of(first), "train.py") == textwrap.dedent(TRAIN)
+    target = copy_run(labbook.open(book.root).run(first.id), tmp_path / "other" / ".labbook")
+    assert text_in(target.code, tree_of(first), "train.py") == textwrap.dedent(TRAIN)
