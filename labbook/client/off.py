@@ -10,7 +10,10 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["OffRun"]
 
@@ -33,6 +36,15 @@ class OffRun:
 
     def axis(self, name: str) -> None:
         """Record nothing."""
+
+    def data(self, name: str, source: Any, **how: Any) -> None:
+        """Read and record nothing."""
+
+    def logging_handler(self, level: int | str = 0) -> logging.Handler:
+        """Return a handler that records nothing."""
+        import logging
+
+        return logging.NullHandler(level)
 
     def watch(self, pattern: str | os.PathLike[str]) -> None:
         """Record nothing."""

@@ -27,6 +27,8 @@ from labbook.journal.writer import JournalWriter, RowSchema
 from labbook.paths import FORMAT, RunPaths
 
 if TYPE_CHECKING:
+    import logging
+
     from labbook.client.chosen import ChosenSet
     from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
@@ -162,6 +164,27 @@ class Run:
 
         options.setdefault("step_now", lambda: self._steps.current)
         return choose(self._journal, dataset, n, **options)
+
+    def data(self, name: str, source: Any, *, seconds: float = 2.0) -> None:
+        """Record a fingerprint of the data trained on: `run.data("train", dataset)`, or a path.
+
+        Takes about `seconds` at most and disturbs nothing; see `labbook.client.data.fingerprint`.
+        Raises `MisuseError` for what is no data; what cannot be read is recorded as a reason.
+        """
+        from labbook.client.data import fingerprint
+
+        found = fingerprint(name, source, seconds)
+        if not (self.finished or self._journal.detached):
+            self._fact("data", {"name": name, "data": found})
+
+    def logging_handler(self, level: int | str = 0) -> logging.Handler:
+        """Return a handler for the standard logging module: records become events of the run.
+
+        `logging.getLogger().addHandler(run.logging_handler(level="INFO"))`.
+        """
+        from labbook.client.logging_handler import make
+
+        return make(self, level)
 
     def save(self, obj: Any, *, step: int | None = None, name: str | None = None) -> Path:
         """Save a checkpoint into the run, atomically, and register it for evaluation.

@@ -1,7 +1,7 @@
 """What `start()` was asked for, with the environment where it was asked nothing.
 
-An explicit argument wins over `LABBOOK_…`. Wrong use raises `MisuseError` here, before anything is
-written.
+An explicit argument wins over `LABBOOK_…`, and that over the project's `pyproject.toml`. Wrong use
+raises `MisuseError` here, before anything is written.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labbook.client.project import Project
+from labbook.conditions.limits import Limits
 from labbook.errors import MisuseError
 from labbook.paths import component, default_book
 
@@ -30,6 +32,7 @@ class Settings:
     tags: tuple[str, ...]
     notes: str | None
     dirty: str
+    limits: Limits | None
     seed: int | None
     run_id: str | None
     resume: str | None
@@ -53,8 +56,9 @@ def private_cache(environ: Mapping[str, str]) -> Path:
     return folder / "labbook"
 
 
-def read(environ: Mapping[str, str], **given: Any) -> Settings:
-    """Settle arguments against the environment."""
+def read(environ: Mapping[str, str], project: Project | None = None, **given: Any) -> Settings:
+    """Settle arguments against the environment, and that against the project's settings."""
+    project = project or Project()
 
     def text(what: str, variable: str) -> str | None:
         value = given[what] if given[what] is not None else environ.get(variable) or None
@@ -62,7 +66,7 @@ def read(environ: Mapping[str, str], **given: Any) -> Settings:
             raise MisuseError(f"start({what}=...) must be text, got {type(value).__name__}")
         return value
 
-    dirty = text("dirty", "LABBOOK_DIRTY") or "warn"
+    dirty = text("dirty", "LABBOOK_DIRTY") or project.dirty or "warn"
     if dirty not in _DIRTY:
         raise MisuseError(f"dirty={dirty!r}: expected one of {', '.join(_DIRTY)}")
     run_id = environ.get("LABBOOK_RUN_ID") or None
@@ -75,6 +79,7 @@ def read(environ: Mapping[str, str], **given: Any) -> Settings:
         tags=_tags(given["tags"], environ.get("LABBOOK_TAGS", "")),
         notes=given["notes"],
         dirty=dirty,
+        limits=project.limits,
         seed=_whole("seed", given["seed"]),
         run_id=run_id,
         resume=text("resume", "LABBOOK_RESUME"),

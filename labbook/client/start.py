@@ -16,9 +16,10 @@ from labbook.client.endings import Endings
 from labbook.client.gauges import Gauges
 from labbook.client.off import OffRun
 from labbook.client.output import Output
+from labbook.client.project import read_project
 from labbook.client.run import Run
 from labbook.client.settings import Settings, private_cache
-from labbook.client.telling import dirty_refusal, say, start_lines
+from labbook.client.telling import dirty_refusal, not_seeded, say, start_lines
 from labbook.client.writing import touch_folder, write_json
 from labbook.conditions import arguments as found_arguments
 from labbook.conditions import gather, seeds
@@ -74,8 +75,10 @@ def start(
             seeds.seed(seed)
         set_current(off)
         return off
+    project = read_project(gather.code_folder())
     settled = settings.read(
         os.environ,
+        project,
         book=book,
         name=name,
         group=group,
@@ -101,19 +104,31 @@ def start(
             raise DirtyTreeError(refusal)
     home = identity.make_book(settled.book)
     place = joining.place(os.environ)
-    conditions = {"started_ns": began_ns, **_conditions(frame, found, home, place)}
+    conditions = {"started_ns": began_ns, **_conditions(frame, found, home, place, settled)}
     if seeded is not None:
         conditions["seeds"] = {**conditions["seeds"], "seeded": seeded}
+    if place.rank == 0:
+        for line in (project.complaint, not_seeded(seeded, conditions["packages"])):
+            if line:
+                say(line)
     return _begin(settled, home, place, conditions, found)
 
 
 def _conditions(
-    frame: FrameType, found: found_arguments.Arguments, book: BookPaths, place: joining.Place
+    frame: FrameType,
+    found: found_arguments.Arguments,
+    book: BookPaths,
+    place: joining.Place,
+    settled: Settings,
 ) -> dict[str, Any]:
     if place.rank > 0:  # rank 0 keeps the code of all
         return gather.gather(frame, arguments=found)
     conditions, _ = gather.gather_with_code(
-        frame, arguments=found, code_git=book.code, private_cache=private_cache(os.environ)
+        frame,
+        arguments=found,
+        code_git=book.code,
+        private_cache=private_cache(os.environ),
+        limits=settled.limits,
     )
     return conditions
 

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 from typing import Any, Final
 
-__all__ = ["dirty_refusal", "say", "start_lines"]
+__all__ = ["dirty_refusal", "not_seeded", "say", "start_lines"]
 
 _NAMED: Final = 8
 
@@ -44,6 +44,19 @@ def dirty_refusal(conditions: dict[str, Any]) -> str | None:
     return (
         f"the working tree has uncommitted changes: {_listed(changed)}. Commit them "
         "(git add -A && git commit), or start with dirty='warn'"
+    )
+
+
+def not_seeded(seeded: dict[str, Any] | None, packages: dict[str, Any]) -> str | None:
+    """Which installed libraries `start(seed=)` could not seed yet; None when there is none."""
+    if seeded is None:
+        return None
+    missing = [name for name in seeded["not_imported"] if name in packages]
+    if not missing:
+        return None
+    return (
+        f"seed {seeded['seed']} did not reach {' and '.join(missing)}: not imported yet. Import "
+        f"before labbook.start(), or call labbook.seed({seeded['seed']}) after the imports"
     )
 
 
