@@ -139,10 +139,25 @@ def _derived_from(
         return parent, "parent" if parent else "missing"
     alike = [candidate for candidate in earlier if candidate.script == run.script]
     same_code = [c for c in alike if run.code is not None and c.code == run.code]
-    chosen = min(same_code or alike, key=lambda c: (_distance(run, c), -c.order[0]), default=None)
+    chosen = _nearest(run, same_code or alike)
     if chosen is None:
         return None, None
     return chosen, "same code" if same_code else "nearest"
+
+
+def _nearest(run: _Known, candidates: list[_Known]) -> _Known | None:
+    """The candidate with the fewest changes, of several the latest; they come oldest first."""
+    nearest, least = None, -1
+    for candidate in reversed(candidates):
+        if candidate.rest == run.rest and candidate.arguments == run.arguments:
+            return candidate
+    for candidate in reversed(candidates):
+        distance = _distance(run, candidate)
+        if nearest is None or distance < least:
+            nearest, least = candidate, distance
+        if least == 1:  # none is nearer: equal ones were looked for before
+            break
+    return nearest
 
 
 def _distance(run: _Known, other: _Known) -> int:

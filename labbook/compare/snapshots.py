@@ -94,7 +94,7 @@ class Code:
 def _read(found: Any, depth: int, *, editable: dict[str, Code] | None = None) -> Code:
     if not isinstance(found, dict):
         return Code("absent", "no snapshot was recorded", editable=editable or {})
-    kind = found.get("kind")
+    kind = _text(found.get("kind"))
     nested, raw, left, omitted = (
         found.get(name) for name in ("nested", "raw", "left_out", "omitted")
     )

@@ -6,6 +6,7 @@ import pytest
 from labbook.book.reading import Book
 from labbook.compare import lineage
 from labbook.errors import RunNotFound
+from labbook.paths import BookPaths
 from tests.book.making import Run
 from tests.compare.conftest import TRAIN
 
@@ -95,7 +96,7 @@ def test_a_thousand_runs_in_one_line(tmp_path):
     root = tmp_path / ".labbook"
     root.mkdir()
     (root / "book.json").write_text('{"format": 1}')
-    book = Book(__import__("labbook.paths", fromlist=["BookPaths"]).BookPaths(root))
+    book = Book(BookPaths(root))
     for n in range(1000):
         made = Run(book.paths, f"20260101-000000-a{n:05d}", created_ns=n)
         values = {f"x{i}": i for i in range(20)} | {"n": n // 10, "m": n % 10}
