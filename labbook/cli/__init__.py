@@ -32,6 +32,7 @@ VERBS = {
             "labbook.cli.repeating:restore",
             "Write a run's code, as executed, to a folder.",
         ),
+        "rerun": ("labbook.cli.repeating:rerun", "Run it again; --verify compares the two."),
     },
     "Take away": {
         "export": ("labbook.cli.exporting:export", "Write tables as Parquet, CSV and more."),
