@@ -45,7 +45,7 @@ THIRD_PARTY = {
     "labbook.paths": set(),
     "labbook.journal": set(),
     "labbook.conditions": {"psutil", "git", "pynvml"},
-    "labbook.client": {"psutil", "pynvml", "numpy", "torch"},
+    "labbook.client": {"psutil", "pynvml", "amdsmi", "numpy", "torch"},
     "labbook.book": {"pyarrow", "numpy"},
     "labbook.watch": {"watchdog", "psutil", "pyarrow", "numpy", "torch", "safetensors"},
     "labbook.compare": {"pyarrow", "numpy"},

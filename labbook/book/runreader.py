@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -24,6 +24,10 @@ from labbook.book.summary import RunSummary, summarise_run
 from labbook.book.tables import Tables
 from labbook.errors import DamagedFile, StoreError
 from labbook.paths import RunPaths
+
+if TYPE_CHECKING:
+    from labbook.book.machine_use import MachineUse
+    from labbook.book.points import Points
 
 __all__ = ["RunReader"]
 
@@ -206,6 +210,16 @@ class RunReader:
     def gauges(self) -> pa.Table:
         """All gauges: time, step, name, value; by time and name."""
         return self._rows("gauges", lambda: self._tables.long("gauges"))
+
+    def gauge_points(self) -> dict[tuple[str, str], Points]:
+        """All gauges as numpy columns by (writer, name), each by time."""
+        return self._rows("gauge_points", self._tables.gauges)
+
+    def machine_use(self) -> MachineUse | None:
+        """How the run used its machine, from its gauges; None when there are none."""
+        from labbook.book.machine_use import machine_use
+
+        return self._remembered("machine_use", lambda: machine_use(self))
 
     def events(self) -> pa.Table:
         """All events: time, step, kind, text, fields (a JSON object as text); by time."""

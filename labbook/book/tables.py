@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -199,6 +200,22 @@ class Tables:
             return _LONG.empty_table()
         return pa.concat_tables(found).sort_by([("time", "ascending"), ("name", "ascending")])
 
+    def gauges(self) -> dict[tuple[str, str], Points]:
+        """All gauges by (writer, name), each sorted by time: what a long table is too slow for."""
+        found: dict[tuple[str, str], list[Points]] = {}
+        for manifest in self.seals.in_force():
+            for part in (part for part in manifest.parts if part.table == "gauges"):
+                table = read_parquet(self.paths.root, part.path, _LONG.names)
+                for name, points in _by_name(table):
+                    found.setdefault((manifest.span.writer, name), []).append(points)
+        for writer in self.journal.writers.values():
+            for block in writer.blocks("gauges"):
+                for index, name in enumerate(block.names):
+                    points = Points.of_block(block, index)
+                    found.setdefault((writer.writer, name), []).append(points)
+        joined = {key: Points.concat(parts) for key, parts in found.items()}
+        return {key: p.take(np.argsort(p.time_ms, kind="stable")) for key, p in joined.items()}
+
     def events(self) -> pa.Table:
         """All events by time: time, step, kind, text, fields (JSON)."""
         names = _EVENTS.names
@@ -274,6 +291,20 @@ class Tables:
             step = table.column("step").fill_null(NO_STEP)
             is_valid = limit == NEVER
             yield writer, table if is_valid else table.filter(pc.less(step, limit))
+
+
+def _by_name(table: pa.Table) -> Iterator[tuple[str, Points]]:
+    """The rows of each name of a sealed part, where they lie side by side."""
+    every = Points.of_table(table)
+    names = pc.dictionary_encode(table.column("name")).combine_chunks()
+    if isinstance(names, pa.ChunkedArray):  # as older versions of pyarrow return it
+        names = pa.concat_arrays(names.chunks).dictionary_encode()
+    code = names.indices.to_numpy()
+    bounds = [0, *(np.flatnonzero(np.diff(code)) + 1).tolist(), len(code)]
+    words = names.dictionary.to_pylist()
+    for start, stop in pairwise(bounds):
+        if stop > start:
+            yield words[code[start]], every.cut(start, stop)
 
 
 def event_row(event: Any) -> dict[str, Any]:

@@ -99,6 +99,11 @@ class Registrar:
             self._journal.fault("watch", f"cannot record the pattern {pattern}: {error}")
         touch_folder(self._paths.root)
 
+    def folders(self) -> list[str]:
+        """Return the folders the patterns begin in."""
+        fixed = (re.split(r"[*?\[]", pattern, maxsplit=1)[0] for pattern in tuple(self._patterns))
+        return [os.path.dirname(start) for start in fixed]
+
     def scan(self, *, final: bool = False) -> None:
         """Look once. With `final`, files that came just now are taken as they are."""
         if not self._patterns or not self._lock.acquire(timeout=_LAST_LOOK_S if final else 0):

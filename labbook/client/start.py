@@ -243,7 +243,13 @@ def _attach(run: Run, settled: Settings) -> None:
     """Start what runs beside the training: gauges, output, evidence of the end."""
     paths = run.paths
     run.attach(
-        Gauges(run._journal, settled.gauges_s, book=settled.book),
+        Gauges(
+            run._journal,
+            settled.gauges_s,
+            book=settled.book,
+            places=run.checkpoint_folders,
+            tell=run.tell,
+        ),
         _output(paths, run._journal, settled.output),
         Endings(
             lambda ending: run._finish(ending, exiting=True),
