@@ -107,7 +107,8 @@ class _Readings:
         weights = self.weights()
         seconds = float(weights.sum())
         if seconds > 0:
-            return float(np.nansum(weights * self.value)) / seconds, seconds
+            value = np.where(weights > 0, self.value, 0.0)
+            return float((weights * value).sum()) / seconds, seconds
         return (float(self.known.mean()) if len(self.known) else None), 0.0
 
 
@@ -189,7 +190,7 @@ def _gpus(reader: RunReader, by_writer: dict[str, _Gauges]) -> Iterator[GpuUse]:
                 parts.setdefault(match[1], {})[match[2]] = readings
         for name, mine in parts.items():
             fact = facts.get(name, {})
-            key = fact.get("uuid") or (writer, name)
+            key = _text(fact.get("uuid")) or (writer, name)
             attempt = process.attempt if process else 0
             devices.setdefault(key, []).append(_Device(attempt, name, fact, mine))
     for _, seen in sorted(devices.items(), key=lambda item: (_number(item[1][0]), str(item[0]))):
@@ -261,13 +262,15 @@ def _held_back(parts: list[_Readings]) -> dict[str, float]:
     seconds = sum(float(part.weights().sum()) for part in parts)
     found = {}
     for bit in HELD_BACK if seconds else ():
-        held = sum(
-            float(part.weights()[np.nan_to_num(part.value).astype(np.int64) & bit > 0].sum())
-            for part in parts
-        )
+        held = sum(float(part.weights()[_bits(part.value) & bit > 0].sum()) for part in parts)
         if held:
             found[REASONS[bit]] = held / seconds
     return found
+
+
+def _bits(value: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+    is_mask = np.isfinite(value) & (value >= 0) & (value < 2**53)
+    return np.where(is_mask, value, 0.0).astype(np.int64)
 
 
 def _text(value: object) -> str | None:

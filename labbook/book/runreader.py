@@ -215,6 +215,13 @@ class RunReader:
         """All gauges as numpy columns by (writer, name), each by time."""
         return self._rows("gauge_points", self._tables.gauges)
 
+    def last_gauges(self) -> dict[tuple[str, str], tuple[int, float | None]]:
+        """The newest reading of each gauge by (writer, name), as (time in ms, value).
+
+        Of a live run: what is sealed, some minutes old, is not looked at.
+        """
+        return self._rows("last_gauges", self._tables.last_gauges)
+
     def machine_use(self) -> MachineUse | None:
         """How the run used its machine, from its gauges; None when there are none."""
         from labbook.book.machine_use import machine_use

@@ -216,6 +216,19 @@ class Tables:
         joined = {key: Points.concat(parts) for key, parts in found.items()}
         return {key: p.take(np.argsort(p.time_ms, kind="stable")) for key, p in joined.items()}
 
+    def last_gauges(self) -> dict[tuple[str, str], tuple[int, float | None]]:
+        """The newest reading of each gauge that is not sealed yet: time in ms, and value."""
+        found: dict[tuple[str, str], tuple[int, float | None]] = {}
+        for writer in self.journal.writers.values():
+            for block in writer.blocks("gauges"):
+                for index, name in enumerate(block.names):
+                    points = Points.of_block(block, index)
+                    at, value = int(points.time_ms[-1]), float(points.value[-1])
+                    key = (writer.writer, name)
+                    if key not in found or found[key][0] <= at:
+                        found[key] = at, value if points.valid[-1] else None
+        return found
+
     def events(self) -> pa.Table:
         """All events by time: time, step, kind, text, fields (JSON)."""
         names = _EVENTS.names

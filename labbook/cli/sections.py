@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from labbook.book.text import clean
+from labbook.cli.machine import machine_use_lines
 from labbook.cli.tables import Column, has_colour, render, terminal_width
 from labbook.cli.wording import (
     bytes_text,
@@ -173,6 +174,7 @@ def _machine(run: Object) -> Iterator[str]:
         yield clean(
             f"{python.get('implementation')} {python.get('version')}, {n_packages} packages"
         )
+    yield from machine_use_lines(run["machine_use"], _width())
 
 
 def _series(run: Object) -> Iterator[str]:
@@ -233,5 +235,9 @@ def _faults(run: Object) -> Iterator[str]:
 
 
 def _table(columns: list[Column]) -> list[str]:
+    return render(columns, _width())[0]
+
+
+def _width() -> int | None:
     width = terminal_width()
-    return render(columns, None if width is None else width - len(_INDENT))[0]
+    return None if width is None else width - len(_INDENT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +13,7 @@ from labbook.cli.listing import summary_object
 from labbook.cli.options import book_option, echo_json, json_option, open_here
 from labbook.cli.sections import sections
 from labbook.cli.wording import value_text
+from labbook.errors import DamagedFile
 
 if TYPE_CHECKING:
     from labbook.book.results import Result
@@ -74,8 +76,18 @@ def describe(reader: RunReader) -> dict[str, Any]:
         ],
         "evaluated": [_result(result) for result in reader.results(strict=False)],
         "reasons": reader.reasons(),
+        "machine_use": machine_object(reader),
         "damage": reader.damage,
     }
+
+
+def machine_object(reader: RunReader) -> dict[str, Any] | None:
+    """Return `show --json`'s "machine_use": see `labbook.book.machine_use` for the fields."""
+    try:
+        used = reader.machine_use()
+    except DamagedFile:
+        return None  # "damage" says which
+    return None if used is None else asdict(used)
 
 
 def _chosen(reader: RunReader, name: str) -> dict[str, Any]:

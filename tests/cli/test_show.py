@@ -1,6 +1,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+
+from click.testing import CliRunner
+
+from labbook.cli import main
+from labbook.cli.machine import machine_use_lines
+from tests.cli.conftest import environment
 
 
 def test_shows_state_arguments_code_and_series(lab):
@@ -62,3 +70,78 @@ def test_an_ambiguous_beginning_is_refused(lab):
     result = lab.labbook("show", "2")
     assert result.exit_code == 1
     assert "'2' could be 4 runs" in result.stderr
+
+
+GPU = {
+    "name": "gpu.0",
+    "uuid": "GPU-aa",
+    "model": "Fake",
+    "known_s": 3600.0,
+    "mean_util_percent": 86.6,
+    "idle_s": 180.0,
+    "idle_share": 0.05,
+    "peak_memory_bytes": 31 * 2.0**30,
+    "peak_process_memory_bytes": None,
+    "memory_total_bytes": 80 * 2.0**30,
+    "peak_torch_bytes": None,
+    "energy_joules": 1.5e6,
+    "energy_kind": "integrated",
+    "peak_temperature_celsius": 70.0,
+    "held_back": {"power cap": 0.351, "power brake": 0.001},
+    "ecc_uncorrected": 2.0,
+}
+USE = {
+    "known_s": 3600.0,
+    "mean_cpu_percent": 312.4,
+    "peak_rss_bytes": 2.0**33,
+    "gpus": [GPU, {**GPU, "name": "gpu.1", "held_back": {}, "ecc_uncorrected": None}],
+    "energy_kwh": 0.8333,
+}
+
+
+def test_what_a_run_used_of_its_machine_in_words():
+    cpu, titles, first, second, together, errors = machine_use_lines(USE)
+    assert cpu == "CPU 312 % of a core on average, memory at most 8.0 GiB"
+    words = ("busy", "idle", "memory", "of", "energy", "hottest", "held back by")
+    assert titles.split() == " ".join(words).split()
+    assert first.split("  ")[0] == "gpu.0"
+    for word in ("87 %", "3m00s (5 %)", "31.0 GiB", "80.0 GiB", "~0.417 kWh", "70 °C"):
+        assert word in first
+        assert word in second
+    assert first.endswith("power cap 35 %")
+    assert together == "all GPUs together 0.833 kWh"
+    assert errors == "gpu.0: 2 uncorrected memory errors"
+
+
+def test_it_fits_80_columns():
+    held = {"power cap": 0.9, "temperature (hardware)": 0.5}
+    use = {**USE, "gpus": [{**GPU, "held_back": held}]}
+    assert max(map(len, machine_use_lines(use, 78))) <= 78
+
+
+def test_what_was_not_measured_is_a_dash():
+    nothing = {**GPU, **dict.fromkeys(set(GPU) - {"name"}), "held_back": {}}
+    lines = list(machine_use_lines({**USE, "mean_cpu_percent": None, "gpus": [nothing]}))
+    assert lines[0].startswith("CPU ? % of a core")
+    assert lines[2].split() == ["gpu.0", *"------"]
+    assert list(machine_use_lines(None)) == []
+
+
+def test_a_run_without_gauges_says_nothing_of_them(lab):
+    assert json.loads(lab.labbook("show", "first", "--json").stdout)["machine_use"] is None
+    assert "of a core" not in lab.labbook("show", "first").stdout
+
+
+def test_what_a_real_run_used_is_shown(lab, tmp_path):
+    code = """
+import labbook
+run = labbook.start({}, output=False, book="book")
+run._gauges.sample()
+run.finish()
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment(), check=True, timeout=50
+    )
+    (folder,) = (tmp_path / "book" / "runs").iterdir()
+    shown = CliRunner().invoke(main, ["show", "--book", str(tmp_path / "book"), folder.name])
+    assert "of a core on average, memory at most" in shown.stdout
