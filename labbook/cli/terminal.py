@@ -9,7 +9,7 @@ import click
 
 from labbook.cli.options import book_option
 
-__all__ = ["tui"]
+__all__ = ["open_terminal", "tui"]
 
 
 @click.command()
@@ -25,6 +25,13 @@ def tui(run: str | None = None, plain_driver: bool = False, book: str | None = N
 
     It reads the book and never writes; q leaves it, ? shows all keys.
     """
+    open_terminal(book, run, plain_driver=plain_driver)
+
+
+def open_terminal(
+    book: str | None, run: str | None, *, page: str = "curves", plain_driver: bool = False
+) -> None:
+    """Open the terminal program, on a page of a run when one is named."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.ClickException(
             "the terminal program needs a terminal on stdin and stderr; in a pipe use labbook ls"
@@ -33,4 +40,4 @@ def tui(run: str | None = None, plain_driver: bool = False, book: str | None = N
         raise click.ClickException("TERM is 'dumb', which cannot place text: use labbook ls")
     from labbook_tui.start import start
 
-    start(book, run, plain_driver=plain_driver)
+    start(book, run, page=page, plain_driver=plain_driver)

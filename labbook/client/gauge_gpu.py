@@ -16,7 +16,16 @@ from typing import Any, Final, Protocol
 from labbook.client.gauge_energy import Energy
 from labbook.client.sampler import Report, Source
 
-__all__ = ["Card", "Driver", "GpuSource", "Question", "Unsupported", "tree_memory", "visible_gpus"]
+__all__ = [
+    "Card",
+    "Driver",
+    "GpuSource",
+    "Question",
+    "Unsupported",
+    "any_driver",
+    "tree_memory",
+    "visible_gpus",
+]
 
 SLOW_S: Final = 10.0
 """What hardly changes, or takes the driver long to say, is asked so often."""
@@ -199,17 +208,23 @@ def visible_gpus(
     tell: Callable[[str, dict[str, Any]], None],
     environment: Mapping[str, str] = os.environ,
 ) -> list[Source]:
-    """Sources for the GPUs this process may use; none where there is no driver, which is normal.
-
-    NVIDIA's come first; AMD's are looked for where there is no NVIDIA driver.
-    """
-    from labbook.client import gauge_amd, gauge_nvidia
+    """Sources for the GPUs this process may use, and for what torch says of its own."""
     from labbook.client.gauge_torch import TorchSource
 
-    driver: Driver | None = gauge_nvidia.driver(environment) or gauge_amd.driver(environment)
+    driver = any_driver(environment)
     # without its driver's library there can still be torch, with a GPU that it knows
     sources: list[Source] = [TorchSource()]
     return sources if driver is None else [GpuSource(driver, pids, report, tell), *sources]
+
+
+def any_driver(environment: Mapping[str, str]) -> Driver | None:
+    """NVIDIA's driver; where there is none AMD's; None without either, which is normal.
+
+    `environment` says which GPUs are visible, as `CUDA_VISIBLE_DEVICES` and its like do.
+    """
+    from labbook.client import gauge_amd, gauge_nvidia
+
+    return gauge_nvidia.driver(environment) or gauge_amd.driver(environment)
 
 
 def tree_memory(listed: Iterable[tuple[int, int | None]], pids: Pids) -> float | None:

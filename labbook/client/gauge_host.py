@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import psutil
 
-__all__ = ["DiskSource", "HostSource", "TrafficSource"]
+__all__ = ["DiskSource", "HostSource", "TrafficSource", "mounts"]
 
 _SWAP: Final = (b"Total", b"Free")
 
@@ -111,6 +111,11 @@ class TrafficSource:
             else (new - old) / (now - at)
             for old, new in zip(before, self._before, strict=True)
         ]
+
+
+def mounts() -> list[str]:
+    """Return where filesystems with a device behind them are mounted, the shortest path first."""
+    return sorted((each.mountpoint for each in psutil.disk_partitions(all=False)), key=len)
 
 
 def _swap_used() -> float | None:

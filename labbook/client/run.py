@@ -299,11 +299,11 @@ class Run:
             self._registrar.scan()
         self._sealer.tick()
 
-    def checkpoint_folders(self) -> list[str]:
+    def _checkpoint_folders(self) -> list[str]:
         """Return where other code writes checkpoints of this run; for the gauges."""
         return [] if self._registrar is None else self._registrar.folders()
 
-    def tell(self, fact: str, value: dict[str, Any]) -> None:
+    def _tell(self, fact: str, value: dict[str, Any]) -> None:
         """Keep a fact of this process that was found out beside the training; for the gauges."""
         if not self.finished:
             self._fact(fact, {**value, "writer": self.writer})

@@ -247,8 +247,8 @@ def _attach(run: Run, settled: Settings) -> None:
             run._journal,
             settled.gauges_s,
             book=settled.book,
-            places=run.checkpoint_folders,
-            tell=run.tell,
+            places=run._checkpoint_folders,
+            tell=run._tell,
         ),
         _output(paths, run._journal, settled.output),
         Endings(

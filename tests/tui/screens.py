@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from labbook_tui.app import LabbookApp
 
 
-def app_on(book: Path, run: str | None = None) -> LabbookApp:
+def app_on(book: Path, run: str | None = None, page: str = "curves") -> LabbookApp:
     """The app on a book, with Textual's headless driver."""
 
     def library():
@@ -21,7 +21,7 @@ def app_on(book: Path, run: str | None = None) -> LabbookApp:
 
         return Library(Book(open_book(book)))
 
-    return LabbookApp(book, library, run=run)
+    return LabbookApp(book, library, run=run, page=page)
 
 
 def screen_text(app: LabbookApp) -> str:

@@ -20,11 +20,13 @@ from labbook_tui.heatmap import Grid, draw_heatmap, draw_image, levels_of, resam
 from labbook_tui.lines import width_of
 from labbook_tui.palette import Glyphs, Ink
 from labbook_tui.raster import BRAILLE, column_ranges, dots, pack
+from labbook_tui.read.machine import _place
 from labbook_tui.read.output import screen_lines
 from labbook_tui.scale import linear_axis, log_axis, nice_ceiling
 from labbook_tui.smooth import automatic, ema
 from labbook_tui.table import columns_that_fit
 from labbook_tui.views.chosen import colour_limits, sort_examples
+from labbook_tui.views.machine import reading
 
 DEPTHS = ("truecolor", "256", "16", "none")
 finite = st.floats(-1e9, 1e9, allow_nan=False)
@@ -298,3 +300,39 @@ def test_output_keeps_the_last_state_of_progress_bars() -> None:
     data = b"start\n10 %\r50 %\r100 %\ndone \x1b[31mred\x1b[0m\r\n\xff\n"
     assert screen_lines(data, cut=False) == ["start", "100 %", "done red", "\ufffd"]
     assert screen_lines(b"half a line\nwhole", cut=True) == ["whole"]
+
+
+@pytest.mark.parametrize(
+    ("gauge", "value", "shown"),
+    [
+        ("gpu.0.util_percent", 96.7, "97 %"),
+        ("gpu.0.memory_used_bytes", 5 * 2.0**30, "5 GiB"),
+        ("gpu.0.pcie_sent_bytes_per_s", 2.0**20, "1 MiB/s"),
+        ("gpu.0.power_watts", 312.5, "312 W"),
+        ("gpu.0.energy_joules", 3.6e6, "1000 Wh"),
+        ("gpu.0.temperature_celsius", 61.0, "61 °C"),
+        ("gpu.0.sm_clock_mhz", 1980.0, "1980 MHz"),
+        ("gpu.0.throttle_bitmask", 12.0, "0xc"),
+        ("gpu.0.throttle_bitmask", math.inf, "–"),
+        ("process.open_files", 7.0, "7"),
+    ],
+)
+def test_gauges_have_the_unit_of_their_name(gauge: str, value: float, shown: str) -> None:
+    assert reading(gauge, value) == shown
+
+
+def test_gauges_stand_in_the_order_of_their_numbers() -> None:
+    names = [
+        "load.1m",
+        "cpu.percent",
+        "gpu.10.power_watts",
+        "gpu.2.util_percent",
+        "disk.free_bytes",
+    ]
+    assert sorted(names, key=_place) == [
+        "gpu.2.util_percent",
+        "gpu.10.power_watts",
+        "cpu.percent",
+        "disk.free_bytes",
+        "load.1m",
+    ]

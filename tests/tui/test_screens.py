@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import labbook
 from labbook_tui.views.chosen import ChosenView
 from labbook_tui.views.curves import CurvesView
 from labbook_tui.views.evaluations import EvaluationsView
@@ -103,6 +104,16 @@ async def test_every_view_of_a_run_by_digit(lab: Lab, size: tuple[int, int]) -> 
         await pilot.press("8")
         text = await until(pilot, "checkpoint")
         assert "step-60.pt" in text
+        await pilot.press("1")
+        await until(pilot, "4 runs")
+
+
+async def test_it_opens_on_the_page_it_is_asked_for(lab: Lab) -> None:
+    reader = labbook.open(lab.book)
+    run = reader.run("first").id
+    app = app_on(lab.book, run, "machine")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, lambda text: "cpu.percent" in text or "no gauges were recorded" in text)
         await pilot.press("1")
         await until(pilot, "4 runs")
 

@@ -65,11 +65,12 @@ class LabbookApp(App[None]):
         open_library: Callable[[], Library],
         *,
         run: str | None = None,
+        page: str = "curves",
         driver_class: type[Driver] | None = DiffDriver,
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.book = book
-        self.first_run = run
+        self.first_run, self.first_page = run, page
         self.feed = Feed(open_library, self.post_message)
         self.animation_level = "none"
         self._inks: dict[bool, Ink] = {}
@@ -96,7 +97,7 @@ class LabbookApp(App[None]):
         if self.first_run is not None:
             from labbook_tui.screens.run import RunScreen
 
-            self.push_screen(RunScreen.named(self.first_run))
+            self.push_screen(RunScreen.named(self.first_run, self.first_page))
 
     def on_unmount(self) -> None:
         """Let the reader go."""

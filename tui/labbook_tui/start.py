@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 __all__ = ["start"]
 
 
-def start(book: str | None, run: str | None = None, *, plain_driver: bool = False) -> None:
-    """Open the book and show it until the user leaves.
+def start(
+    book: str | None, run: str | None = None, *, page: str = "curves", plain_driver: bool = False
+) -> None:
+    """Open the book and show it until the user leaves; with `run`, on that page of it.
 
     Raises `BookNotFound`, and `RunNotFound` or `AmbiguousRun` for `run`, before the screen changes.
     """
@@ -29,7 +31,7 @@ def start(book: str | None, run: str | None = None, *, plain_driver: bool = Fals
         return Library(Book(paths))
 
     driver = None if plain_driver else DiffDriver
-    LabbookApp(paths.root, library, run=run_id, driver_class=driver).run()
+    LabbookApp(paths.root, library, run=run_id, page=page, driver_class=driver).run()
 
 
 def _run_id(book: str | None, which: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -36,7 +37,10 @@ def build(reader: RunReader, want: Want) -> GaugesModel:
     return GaugesModel(summary, tuple(sorted(gauges, key=lambda g: _place(g.name))))
 
 
-def _place(name: str) -> tuple[int, str]:
+def _place(name: str) -> tuple[int, list[tuple[int, str]]]:
     order = ("gpu", "cpu", "process", "memory", "ram", "disk", "net")
     head = name.lower()
-    return next((i for i, word in enumerate(order) if head.startswith(word)), len(order)), name
+    place = next((i for i, word in enumerate(order) if head.startswith(word)), len(order))
+    # gpu.2 comes before gpu.10
+    words = re.split(r"([0-9]{1,9})", name)
+    return place, [(int(word), "") if i % 2 else (-1, word) for i, word in enumerate(words)]

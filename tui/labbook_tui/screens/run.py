@@ -62,9 +62,9 @@ class RunScreen(BaseScreen):
         self.problem = ""
 
     @classmethod
-    def named(cls, run_id: str) -> RunScreen:
-        """The page of a run of which only the id is known yet."""
-        return cls(None, run_id=run_id)
+    def named(cls, run_id: str, page: str = "curves") -> RunScreen:
+        """The page of a run of which only the id is known yet, on the view of that kind."""
+        return cls(None, 2 + [view.KIND for view in VIEWS].index(page), run_id)
 
     def page(self) -> Iterable[Widget]:
         """Header, views, prompt, footer."""

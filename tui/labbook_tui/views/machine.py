@@ -25,6 +25,7 @@ BARS_FROM = 100
 
 _PERCENT = re.compile(r"percent|util|load_pct|%|_pct$")
 _BYTES = re.compile(r"bytes")
+_DEVICE = re.compile(r"gpu[/._]\d+|[^/._]*")
 
 
 class MachineView(Scrolled):
@@ -67,7 +68,7 @@ class MachineView(Scrolled):
         lines: list[Line] = [[seg(head, self.ink.of("dim"))]]
         group = ""
         for gauge in model.gauges:
-            device = re.split(r"[/._]", gauge.name)[0]
+            device = _DEVICE.match(gauge.name)[0]  # type: ignore[index]  # it matches everything
             if group and device != group:
                 lines.append([])
             group = device
@@ -87,6 +88,10 @@ def reading(name: str, value: float) -> str:
         return f"{value:.0f} %"
     if _BYTES.search(name):
         return bytes_text(value) + ("/s" if "per_s" in name or name[-2:] == "_s" else "")
+    if name.endswith("joules"):
+        return f"{value / 3600:.4g} Wh"
+    if name.endswith("bitmask"):
+        return f"{int(value):#x}" if math.isfinite(value) else "–"
     for ending, unit in (
         ("watts", "W"),
         ("_w", "W"),
