@@ -55,7 +55,7 @@ class GpuUse:
     peak_torch_bytes: float | None
     """The most that torch's tensors held."""
     energy_joules: float | None
-    """Of the device, whoever used it."""
+    """Of the device, whoever used it, up to the last time it answered."""
     energy_kind: str | None
     """"counter" of the device, or "integrated" from its power."""
     peak_temperature_celsius: float | None
