@@ -3,8 +3,9 @@
 `examine` answers with what was found (`Whole`, with the digest of its content) or why not
 (`Unfinished`). Five formats are understood: `torch.save` files (Lightning's too), safetensors,
 Hugging Face folders, and distributed checkpoints; a file that labbook saved is compared with its
-sidecar as well. Anything else counts as whole once nothing in it has changed for `QUIET_S`, and is
-marked `quiescent`.
+sidecar as well. Folders of some other frameworks count as whole by the marker they write last
+(`labbook.watch.markers`), and are marked `marker`. Anything else counts as whole once nothing in it
+has changed for `QUIET_S`, and is marked `quiescent`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labbook.errors import DamagedFile
-from labbook.watch import dcp, shards, torch_zip
+from labbook.watch import dcp, markers, shards, torch_zip
 from labbook.watch.identity import Identity, Tick, hash_files, identify
 
 __all__ = ["QUIET_S", "Unfinished", "Verdict", "Whole", "examine", "is_folder_format"]
@@ -29,13 +30,14 @@ _TEMPORARY = (".tmp", ".part", ".incomplete")
 
 @dataclass(frozen=True)
 class Whole:
-    """A complete checkpoint. `kind` is torch | safetensors | hf | dcp | unknown."""
+    """A complete checkpoint. `kind`: torch, safetensors, hf, dcp, one of `markers`, or unknown."""
 
     kind: str
     digest: str
     identity: Identity
     completeness: str
-    """`structure`, or `quiescent` where only the absence of change speaks for it."""
+    """`structure`; `marker` where only the file its writer leaves last speaks for it, `quiescent`
+    where only the absence of change does."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ def is_folder_format(folder: Path) -> bool:
         (folder / dcp.METADATA).is_file()
         or shards.index_of(folder) is not None
         or (folder / "model.safetensors").is_file()
+        or markers.kind_of(folder) is not None
     )
 
 
@@ -104,6 +107,11 @@ def _check(path: Path, quiet_s: float, tick: Tick) -> tuple[str, str, str]:
 
 
 def _check_folder(folder: Path, quiet_s: float, tick: Tick) -> tuple[str, str, str]:
+    marked = markers.kind_of(folder)
+    if marked is not None:  # first: Megatron's folders have a .metadata too, which is not their end
+        markers.check(folder, marked, tick)
+        names = [entry[0] for entry in identify(folder).files]
+        return marked, hash_files(folder, names, tick), "marker"
     if (folder / dcp.METADATA).is_file():
         return "dcp", hash_files(folder, dcp.check(folder), tick), "structure"
     index = shards.index_of(folder)

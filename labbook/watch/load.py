@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from labbook.errors import EvaluationError
-from labbook.watch import dcp, shards
+from labbook.watch import dcp, markers, shards
 
-__all__ = ["DamagedLoad", "load_into", "read_state", "verify_checksums"]
+__all__ = ["DamagedLoad", "load_into", "read_state", "unverified", "verify_checksums"]
 
 _KEYS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights")
 _EMA_KEYS = ("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "shadow")
@@ -50,6 +50,12 @@ def verify_checksums(path: Path) -> None:
 
 def read_state(path: Path, kind: str, weights: str) -> State:
     """The state dict in a checkpoint, on the CPU. `kind` is as `complete.Whole` has it."""
+    if kind in markers.KINDS or (kind == "unknown" and path.is_dir()):
+        what = f"{kind} folders" if kind in markers.KINDS else f"the folder {path.name}"
+        raise EvaluationError(
+            f"labbook does not read {what}: write load(context, path) in the evaluation, which "
+            "puts the weights into context.model"
+        )
     try:
         if kind == "safetensors":
             return _read_safetensors(path)
@@ -60,6 +66,15 @@ def read_state(path: Path, kind: str, weights: str) -> State:
         return _unwrap(_read_torch(path), weights)
     except (OSError, zipfile.BadZipFile, EOFError) as error:
         raise DamagedLoad(f"it cannot be read: {error}") from error
+
+
+def unverified(kind: str) -> list[str]:
+    """A warning where the format could not say that the checkpoint is whole."""
+    if kind in markers.KINDS:
+        return [f"taken for whole by the marker of {kind} alone, which labbook has not verified"]
+    if kind == "unknown":
+        return ["of unknown format: taken for whole because nothing in it changed any more"]
+    return []
 
 
 def load_into(model: torch.nn.Module, state: Mapping[str, Any]) -> list[str]:
