@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from labbook.errors import EvaluationError
-from labbook.watch import dcp, markers, shards
+from labbook.watch import dcp, inert, markers, shards
 
 __all__ = ["DamagedLoad", "load_into", "read_state", "unverified", "verify_checksums"]
 
@@ -133,6 +133,10 @@ def _read_torch(path: Path | io.BytesIO) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
+        try:
+            return _read_with_stand_ins(path)
+        except (pickle.UnpicklingError, AttributeError, RuntimeError, ValueError, TypeError):
+            pass  # what torch said first says more
         first = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error))
         raise EvaluationError(
             "the checkpoint holds objects that are not tensors or plain values, which are never "
@@ -141,6 +145,21 @@ def _read_torch(path: Path | io.BytesIO) -> Any:
         ) from error
     except RuntimeError as error:
         raise DamagedLoad(f"torch cannot read it: {error}") from error
+
+
+def _read_with_stand_ins(path: Path | io.BytesIO) -> Any:
+    """Read the tensors beside an `argparse.Namespace` and the like, which many savers add.
+
+    An inert object stands for each class or function that torch does not know to be safe: none is
+    imported or called. Needs torch 2.6; `AttributeError` before.
+    """
+    serialization = torch.serialization
+    names = serialization.get_unsafe_globals_in_checkpoint(path)
+    stand_ins = [(inert.stand_in(name), name) for name in names]
+    if isinstance(path, io.BytesIO):
+        path.seek(0)
+    with serialization.safe_globals(stand_ins):  # type: ignore[arg-type]
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
 
 
 def _unwrap(found: Any, weights: str) -> State:
