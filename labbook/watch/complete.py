@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def is_folder_format(folder: Path) -> bool:
         or shards.index_of(folder) is not None
         or (folder / "model.safetensors").is_file()
         or markers.kind_of(folder) is not None
+        or bool(shards.shards_in(folder))
+        or any(name.endswith(dcp.SHARD) for name in os.listdir(folder))
     )
 
 
@@ -121,8 +124,14 @@ def _check_folder(folder: Path, quiet_s: float, tick: Tick) -> tuple[str, str, s
     if single.is_file():
         _check_trainer_state(folder)
         return "hf", *_check_safetensors(folder, [single], quiet_s, tick)
+    if shards.shards_in(folder):
+        raise DamagedFile(f"the index of its shards ({shards.INDEXES[0]}) is not there")
+    if any(name.endswith(dcp.SHARD) for name in os.listdir(folder)):
+        raise DamagedFile(f"{dcp.METADATA}, which is renamed in last, is not there")
     _demand_quiet(quiet_s)
     names = [entry[0] for entry in identify(folder).files]
+    if not names:
+        raise DamagedFile("the folder is empty")
     return "unknown", hash_files(folder, names, tick), "quiescent"
 
 
@@ -136,6 +145,7 @@ def _check_sharded(folder: Path, index: Path, quiet_s: float, tick: Tick) -> tup
     if index.name.endswith(".bin.index.json"):
         for file in files:
             torch_zip.check(file, tick)
+        _check_order(index, files, quiet_s)
         return hash_files(folder, [index.name, *(file.name for file in files)], tick), "structure"
     for file in files:
         held = shards.read_header(file).tensors
@@ -146,7 +156,13 @@ def _check_sharded(folder: Path, index: Path, quiet_s: float, tick: Tick) -> tup
             raise DamagedFile(
                 f"{index.name} is of another save: {file.name} does not hold {missing[0]}"
             )
+    _check_order(index, files, quiet_s)
     return _check_safetensors(folder, files, quiet_s, tick, [index.name])
+
+
+def _check_order(index: Path, files: list[Path], quiet_s: float) -> None:
+    if not shards.check_order(index, files):
+        _demand_quiet(quiet_s)
 
 
 def _check_safetensors(
