@@ -1,13 +1,14 @@
 # make demo    train the example with a watcher beside it, and look at the result (about two minutes)
 # make test    the whole test suite
 # make bench   the benchmarks, beside floors and other trackers (installed apart, 2 GB, into .venv-peers)
+# make faults  thousands of interrupted saves, and watchers that are killed and paused (ten minutes)
 # make check   ruff and mypy
 # Each sets up .venv first where it has to. PYTHON=/path/to/python picks the interpreter (3.11 or newer).
 
-.PHONY: help demo test bench check
+.PHONY: help demo test bench faults check
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,5p
+	@sed -n 's/^# \{0,1\}//p' Makefile | sed -n 1,6p
 
 demo:
 	@.ci/venv example
@@ -21,6 +22,10 @@ bench:
 	@.ci/venv dev
 	@tests/benchmarks/setup-peers
 	@.venv/bin/python -m tests.benchmarks --peers
+
+faults:
+	@.ci/venv dev
+	@.venv/bin/python -W ignore -m tests.faults
 
 check:
 	@.ci/venv dev

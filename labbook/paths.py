@@ -179,6 +179,10 @@ class RunPaths:
             / f"{component(key, 'key')}.parquet"
         )
 
+    def has_result(self, key: str) -> bool:
+        """Whether any evaluation has a result of this key."""
+        return any(self.evaluations.glob(f"*/{component(key, 'key')}.parquet"))
+
     @property
     def watch(self) -> Path:
         """The watcher's own: leases, pins, reasons."""

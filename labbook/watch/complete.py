@@ -3,19 +3,21 @@
 `examine` answers with what was found (`Whole`, with the digest of its content) or why not
 (`Unfinished`). Five formats are understood: `torch.save` files (Lightning's too), safetensors,
 Hugging Face folders, and distributed checkpoints; a file that labbook saved is compared with its
-sidecar as well. Anything else counts as whole once nothing in it has changed for `QUIET_S`, and is
-marked `quiescent`.
+sidecar as well. Folders of some other frameworks count as whole by the marker they write last
+(`labbook.watch.markers`), and are marked `marker`. Anything else counts as whole once nothing in it
+has changed for `QUIET_S`, and is marked `quiescent`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from labbook.errors import DamagedFile
-from labbook.watch import dcp, shards, torch_zip
+from labbook.watch import dcp, markers, shards, torch_zip
 from labbook.watch.identity import Identity, Tick, hash_files, identify
 
 __all__ = ["QUIET_S", "Unfinished", "Verdict", "Whole", "examine", "is_folder_format"]
@@ -29,13 +31,14 @@ _TEMPORARY = (".tmp", ".part", ".incomplete")
 
 @dataclass(frozen=True)
 class Whole:
-    """A complete checkpoint. `kind` is torch | safetensors | hf | dcp | unknown."""
+    """A complete checkpoint. `kind`: torch, safetensors, hf, dcp, one of `markers`, or unknown."""
 
     kind: str
     digest: str
     identity: Identity
     completeness: str
-    """`structure`, or `quiescent` where only the absence of change speaks for it."""
+    """`structure`; `marker` where only the file its writer leaves last speaks for it, `quiescent`
+    where only the absence of change does."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,9 @@ def is_folder_format(folder: Path) -> bool:
         (folder / dcp.METADATA).is_file()
         or shards.index_of(folder) is not None
         or (folder / "model.safetensors").is_file()
+        or markers.kind_of(folder) is not None
+        or bool(shards.shards_in(folder))
+        or any(name.endswith(dcp.SHARD) for name in os.listdir(folder))
     )
 
 
@@ -104,6 +110,11 @@ def _check(path: Path, quiet_s: float, tick: Tick) -> tuple[str, str, str]:
 
 
 def _check_folder(folder: Path, quiet_s: float, tick: Tick) -> tuple[str, str, str]:
+    marked = markers.kind_of(folder)
+    if marked is not None:  # first: Megatron's folders have a .metadata too, which is not their end
+        markers.check(folder, marked, tick)
+        names = [entry[0] for entry in identify(folder).files]
+        return marked, hash_files(folder, names, tick), "marker"
     if (folder / dcp.METADATA).is_file():
         return "dcp", hash_files(folder, dcp.check(folder), tick), "structure"
     index = shards.index_of(folder)
@@ -113,8 +124,14 @@ def _check_folder(folder: Path, quiet_s: float, tick: Tick) -> tuple[str, str, s
     if single.is_file():
         _check_trainer_state(folder)
         return "hf", *_check_safetensors(folder, [single], quiet_s, tick)
+    if shards.shards_in(folder):
+        raise DamagedFile(f"the index of its shards ({shards.INDEXES[0]}) is not there")
+    if any(name.endswith(dcp.SHARD) for name in os.listdir(folder)):
+        raise DamagedFile(f"{dcp.METADATA}, which is renamed in last, is not there")
     _demand_quiet(quiet_s)
     names = [entry[0] for entry in identify(folder).files]
+    if not names:
+        raise DamagedFile("the folder is empty")
     return "unknown", hash_files(folder, names, tick), "quiescent"
 
 
@@ -128,6 +145,7 @@ def _check_sharded(folder: Path, index: Path, quiet_s: float, tick: Tick) -> tup
     if index.name.endswith(".bin.index.json"):
         for file in files:
             torch_zip.check(file, tick)
+        _check_order(index, files, quiet_s)
         return hash_files(folder, [index.name, *(file.name for file in files)], tick), "structure"
     for file in files:
         held = shards.read_header(file).tensors
@@ -138,7 +156,13 @@ def _check_sharded(folder: Path, index: Path, quiet_s: float, tick: Tick) -> tup
             raise DamagedFile(
                 f"{index.name} is of another save: {file.name} does not hold {missing[0]}"
             )
+    _check_order(index, files, quiet_s)
     return _check_safetensors(folder, files, quiet_s, tick, [index.name])
+
+
+def _check_order(index: Path, files: list[Path], quiet_s: float) -> None:
+    if not shards.check_order(index, files):
+        _demand_quiet(quiet_s)
 
 
 def _check_safetensors(

@@ -15,9 +15,10 @@ from typing import Any
 from labbook.errors import DamagedFile
 from labbook.watch import inert
 
-__all__ = ["METADATA", "Item", "check", "read_items"]
+__all__ = ["METADATA", "SHARD", "Item", "check", "read_items"]
 
 METADATA = ".metadata"
+SHARD = ".distcp"
 
 
 @dataclass(frozen=True)

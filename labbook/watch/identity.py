@@ -17,6 +17,7 @@ from typing import Any
 __all__ = ["CHUNK", "Identity", "Tick", "canonical", "digest_of", "hash_files", "identify"]
 
 CHUNK = 4 << 20
+_DEPTH = 8  # tensor stores keep an array in folders of its own
 Tick = Callable[[], None]
 """Called between chunks of a long read, so that leases stay fresh."""
 
@@ -43,7 +44,7 @@ class Identity:
 
 
 def identify(path: Path) -> Identity:
-    """The identity of a file, or of the files in a folder (one level of subfolders included).
+    """The identity of a file, or of the files in a folder, up to `_DEPTH` levels of subfolders.
 
     Raises `FileNotFoundError` when it is gone.
     """
@@ -89,7 +90,7 @@ def _feed(whole: hashlib._Hash, path: Path, tick: Tick) -> None:
 
 def _levels(path: Path) -> Iterable[tuple[str, list[str]]]:
     for folder, folders, names in os.walk(path):
-        if os.path.relpath(folder, path).count(os.sep) >= 2:
+        if os.path.relpath(folder, path).count(os.sep) >= _DEPTH:
             folders.clear()
         yield folder, names
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 
 from labbook.errors import DamagedFile
 
-__all__ = ["Named", "Storage", "read"]
+__all__ = ["Named", "Storage", "read", "stand_in"]
 
 
 class Named:
@@ -69,6 +69,11 @@ def read(file: IO[bytes], what: str) -> tuple[Any, list[Storage]]:
         raise DamagedFile(f"{what} is damaged: {type(error).__name__}: {error}") from error
 
 
+def stand_in(full: str) -> type[Named]:
+    """A class that stands for the class or function `full`, and does nothing."""
+    return type("Named", (Named,), {"name": full})
+
+
 # what the C unpickler raises on arbitrary bytes; MemoryError comes from a forged memo index
 _BROKEN = (
     pickle.UnpicklingError,
@@ -94,7 +99,7 @@ class _Reader(pickle.Unpickler):
     def find_class(self, module: str, name: str, /) -> Any:
         full = f"{module}.{name}"
         if full not in self._classes:
-            self._classes[full] = type("Named", (Named,), {"name": full})
+            self._classes[full] = stand_in(full)
         return self._classes[full]
 
     def persistent_load(self, pid: Any, /) -> Storage:

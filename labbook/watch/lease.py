@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,11 +87,15 @@ def newest(folder: Path, key: str) -> int:
     return generations[-1][1] if generations else 0
 
 
-def sweep(folder: Path) -> None:
-    """Remove void generations that a newer one has replaced (their owners died)."""
+def sweep(folder: Path, has_result: Callable[[str], bool] = lambda key: False) -> None:
+    """Remove what dead owners left: generations that a newer one has replaced, and void claims on
+    keys that have their result.
+    """
     keys = {path.name.rpartition(".")[0] for path in _files(folder)}
     for key in keys:
-        for path, _ in _generations(folder, key)[:-1]:
+        paths = [path for path, _ in _generations(folder, key)]
+        is_over = bool(paths) and has_result(key) and _is_void(paths[-1])
+        for path in paths if is_over else paths[:-1]:
             try:
                 path.unlink(missing_ok=True)
             except OSError:

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from labbook.errors import EvaluationError
-from labbook.watch import dcp, shards
+from labbook.watch import dcp, inert, markers, shards
 
-__all__ = ["DamagedLoad", "load_into", "read_state", "verify_checksums"]
+__all__ = ["DamagedLoad", "load_into", "read_state", "unverified", "verify_checksums"]
 
 _KEYS = ("model", "state_dict", "model_state_dict", "module", "net", "network", "weights")
 _EMA_KEYS = ("ema", "model_ema", "ema_model", "ema_state_dict", "state_dict_ema", "shadow")
@@ -50,6 +50,12 @@ def verify_checksums(path: Path) -> None:
 
 def read_state(path: Path, kind: str, weights: str) -> State:
     """The state dict in a checkpoint, on the CPU. `kind` is as `complete.Whole` has it."""
+    if kind in markers.KINDS or (kind == "unknown" and path.is_dir()):
+        what = f"{kind} folders" if kind in markers.KINDS else f"the folder {path.name}"
+        raise EvaluationError(
+            f"labbook does not read {what}: write load(context, path) in the evaluation, which "
+            "puts the weights into context.model"
+        )
     try:
         if kind == "safetensors":
             return _read_safetensors(path)
@@ -60,6 +66,15 @@ def read_state(path: Path, kind: str, weights: str) -> State:
         return _unwrap(_read_torch(path), weights)
     except (OSError, zipfile.BadZipFile, EOFError) as error:
         raise DamagedLoad(f"it cannot be read: {error}") from error
+
+
+def unverified(kind: str) -> list[str]:
+    """A warning where the format could not say that the checkpoint is whole."""
+    if kind in markers.KINDS:
+        return [f"taken for whole by the marker of {kind} alone, which labbook has not verified"]
+    if kind == "unknown":
+        return ["of unknown format: taken for whole because nothing in it changed any more"]
+    return []
 
 
 def load_into(model: torch.nn.Module, state: Mapping[str, Any]) -> list[str]:
@@ -118,6 +133,10 @@ def _read_torch(path: Path | io.BytesIO) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
     except pickle.UnpicklingError as error:
+        try:
+            return _read_with_stand_ins(path)
+        except (pickle.UnpicklingError, AttributeError, RuntimeError, ValueError, TypeError):
+            pass  # what torch said first says more
         first = next((line for line in str(error).splitlines() if "GLOBAL" in line), str(error))
         raise EvaluationError(
             "the checkpoint holds objects that are not tensors or plain values, which are never "
@@ -126,6 +145,21 @@ def _read_torch(path: Path | io.BytesIO) -> Any:
         ) from error
     except RuntimeError as error:
         raise DamagedLoad(f"torch cannot read it: {error}") from error
+
+
+def _read_with_stand_ins(path: Path | io.BytesIO) -> Any:
+    """Read the tensors beside an `argparse.Namespace` and the like, which many savers add.
+
+    An inert object stands for each class or function that torch does not know to be safe: none is
+    imported or called. Needs torch 2.6; `AttributeError` before.
+    """
+    serialization = torch.serialization
+    names = serialization.get_unsafe_globals_in_checkpoint(path)
+    stand_ins = [(inert.stand_in(name), name) for name in names]
+    if isinstance(path, io.BytesIO):
+        path.seek(0)
+    with serialization.safe_globals(stand_ins):  # type: ignore[arg-type]
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=False)
 
 
 def _unwrap(found: Any, weights: str) -> State:

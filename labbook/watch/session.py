@@ -20,7 +20,7 @@ import torch
 from labbook.errors import EvaluationError
 from labbook.watch.batches import Examples, mini_ids, move, split_data
 from labbook.watch.evaluation import Context, Declaration
-from labbook.watch.load import load_into, read_state
+from labbook.watch.load import load_into, read_state, unverified
 from labbook.watch.rows import Collector, Rows, check_once, measure
 
 __all__ = ["Outcome", "Session", "Work"]
@@ -99,12 +99,12 @@ class Session:
             replaced = self._user.load(self.context, work.path)
             if replaced is not None:
                 self.context.model = replaced
-            return []
+            return unverified(work.kind)
         state = read_state(work.path, work.kind, self.declared.weights)
         if self.context.model is None:
             self.context.state = state
-            return []
-        return load_into(self.context.model, state)
+            return unverified(work.kind)
+        return unverified(work.kind) + load_into(self.context.model, state)
 
     def evaluate(self, work: Work, progress: Progress) -> Outcome:
         """Go over the examples; on running out of memory once more with half the batch."""

@@ -263,7 +263,7 @@ class Supervisor:
         for scene in scenes:
             if scene.facts.id not in self._swept and scene.checkpoints:
                 self._swept.add(scene.facts.id)
-                leases.sweep(scene.paths.leases)
+                leases.sweep(scene.paths.leases, scene.paths.has_result)
                 pins.sweep(scene.paths.pins, leases.live(scene.paths.leases))
 
     def _drain_wake(self) -> None:

@@ -32,6 +32,8 @@ NAMES = (
     "series_read",
     "start_many",
     "gauges_cost",
+    "watch_throughput",
+    "watch_training",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured

@@ -24,7 +24,14 @@ from safetensors.torch import save_file
 
 from labbook.errors import DamagedFile
 from labbook.watch import inert, torch_zip
-from labbook.watch.complete import QUIET_S, Unfinished, Verdict, Whole, examine
+from labbook.watch.complete import (
+    QUIET_S,
+    Unfinished,
+    Verdict,
+    Whole,
+    examine,
+    is_folder_format,
+)
 from tests.watch.conftest import net
 
 
@@ -208,6 +215,18 @@ def test_safetensors_with_a_strange_header(tmp_path: Path, header: bytes):
     assert not unfinished(path, later=True).is_waiting
 
 
+def test_safetensors_whose_end_was_never_written(tmp_path: Path):
+    """The length was set first and the writer is gone: quiet, and still not whole."""
+    path = tmp_path / "step-1.safetensors"
+    header = json.dumps({"a": {"dtype": "U8", "shape": [1 << 20], "data_offsets": [0, 1 << 20]}})
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(header)) + header.encode() + b"x" * 1000)
+        file.truncate(8 + len(header) + (1 << 20))
+    found = unfinished(path, later=True)
+    assert "was never written from byte" in found.text
+    assert not found.is_waiting
+
+
 # -- Hugging Face folders -----------------------------------------------------------------------
 
 
@@ -249,6 +268,34 @@ def test_a_trainer_folder_before_its_last_file(sharded: Path):
 def test_an_index_of_an_earlier_save_into_the_same_folder(sharded: Path):
     save_file({"renamed": torch.ones(100)}, sharded / "model-00002-of-00002.safetensors")
     assert "another save" in unfinished(sharded, later=True).text
+
+
+def test_a_save_over_an_earlier_one_that_was_broken_off_between_shards(sharded: Path):
+    """Each file is whole, and together they are no model that ever was."""
+    save_file({"w0": torch.ones(100) * 7}, sharded / "model-00001-of-00002.safetensors")
+    found = unfinished(sharded, later=True)
+    assert (
+        "model-00001-of-00002.safetensors is newer than model.safetensors.index.json" in found.text
+    )
+    os.utime(sharded / "model.safetensors.index.json")
+    whole(sharded)
+
+
+def test_a_folder_whose_index_came_first_must_be_quiet(sharded: Path):
+    os.utime(sharded / "model.safetensors.index.json", (1, 1))
+    assert unfinished(sharded).is_waiting
+    assert whole(sharded, later=True).completeness == "structure"
+
+
+def test_shards_without_their_index_are_a_checkpoint_that_is_not_whole(sharded: Path):
+    (sharded / "model.safetensors.index.json").unlink()
+    assert is_folder_format(sharded)
+    assert "index of its shards" in unfinished(sharded, later=True).text
+
+
+def test_an_empty_folder(tmp_path: Path):
+    assert not is_folder_format(tmp_path)
+    assert "is empty" in unfinished(tmp_path, later=True).text
 
 
 def test_an_index_that_points_out_of_its_folder(sharded: Path):

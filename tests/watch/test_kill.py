@@ -180,6 +180,11 @@ def test_two_watchers_share_the_work(lab: Lab):
     assert [_evaluated(lab, step) for step in range(12)] == [1] * 12
 
 
+def _await_stop(pid: int) -> None:
+    """Wait for our child to be stopped by a signal."""
+    os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+
+
 def _await_end(pid: int) -> None:
     """Wait for a process that is not our child to end."""
     try:

@@ -121,3 +121,15 @@ def test_the_clock_leaves_nothing_behind(tmp_path: Path):
     first = clock.now_ns()
     assert clock.now_ns() >= first
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_void_claim_on_what_has_its_result_is_swept_away(tmp_path: Path):
+    kept, over = lease.claim(tmp_path, "kept"), lease.claim(tmp_path, "over")
+    assert kept is not None
+    assert over is not None
+    lease.sweep(tmp_path, lambda key: True)
+    assert len(list(tmp_path.iterdir())) == 2  # their owner is alive
+    over.release()
+    kept.release()
+    lease.sweep(tmp_path, lambda key: key == "over")
+    assert [path.name for path in tmp_path.iterdir()] == [kept.path.name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import warnings
@@ -144,9 +145,46 @@ def test_what_is_not_a_tensor_is_never_executed(tmp_path: Path):
     with pytest.raises(EvaluationError, match=r"never executed here .*Save model.state_dict\(\)"):
         read_state(path, "torch", "model")
     assert not target.exists()
-    torch.save({"model": net().state_dict(), "args": argparse.Namespace(lr=1)}, path)
-    with pytest.raises(EvaluationError, match=r"argparse.Namespace"):
+
+
+class Sprung:
+    """A class whose making would show."""
+
+    made = 0
+
+    def __init__(self) -> None:
+        type(self).made += 1
+
+    def __setstate__(self, state: object) -> None:
+        type(self).made += 1
+
+
+def test_objects_beside_the_weights_are_neither_imported_nor_made(
+    tmp_path: Path, trained: torch.nn.Module
+):
+    """Savers add arguments, paths and configurations: the weights are read all the same."""
+    path = tmp_path / "x.pt"
+    more = {"args": argparse.Namespace(lr=1), "where": tmp_path, "config": Sprung()}
+    torch.save({"model": trained.state_dict(), **more}, path)
+    Sprung.made = 0
+    model = net()
+    load_into(model, read_state(path, "torch", "model"))
+    assert same(model, trained)
+    assert Sprung.made == 0
+
+
+def test_a_function_in_a_pickle_is_not_called(tmp_path: Path):
+    target = tmp_path / "executed"
+
+    class Trap:
+        def __reduce__(self) -> tuple[object, ...]:
+            return exec, (f"open({str(target)!r}, 'w')",)
+
+    path = tmp_path / "x.pt"
+    torch.save({"model": net().state_dict(), "trap": Trap()}, path)
+    with contextlib.suppress(EvaluationError):
         read_state(path, "torch", "model")
+    assert not target.exists()
 
 
 @pytest.mark.parametrize(

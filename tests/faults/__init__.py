@@ -1,0 +1,1 @@
+"""What goes wrong on purpose, many times over: `python -m tests.faults`."""
