@@ -63,13 +63,14 @@ def _after_commit(book: BookPaths, _: list[str]) -> list[str]:
 
 
 def _live(book: BookPaths, words: list[str]) -> list[str]:
-    live = live_runs(book, os.getcwd())
+    tree, run_ids = (words[0] or None, words[1:]) if words else (None, [])
+    live = live_runs(book, os.getcwd(), run_ids, tree)
     if not live:
         return []
-    what = words[0] if words else "this change"
+    is_one = len(live) == 1
     return [
-        f"labbook: live here: {_listed(live)}. What it has not imported yet, it will import as "
-        f"it is after {what}"
+        f"labbook: the code here is not what {_listed(live)}, still running, began with. What "
+        f"{'it has' if is_one else 'they have'} not imported yet will be imported as it is now"
     ]
 
 
