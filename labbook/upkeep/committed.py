@@ -18,10 +18,11 @@ from labbook.client.identity import random_word
 from labbook.client.writing import touch_folder, write_json
 from labbook.conditions import gitcommand
 from labbook.conditions.gitcommand import GitFailed
+from labbook.conditions.store import ObjectStore
 from labbook.errors import DamagedFile
 from labbook.paths import BookPaths, RunPaths
 
-__all__ = ["Commit", "RunName", "commit_of", "head", "mark", "name_of", "runs_of_tree"]
+__all__ = ["Commit", "RunName", "commit_of", "head", "mark", "name_of", "runs_of_tree", "was_run"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ def runs_of_tree(
             if isinstance(snapshot, dict) and snapshot.get("tree") == tree:
                 yield paths, conditions
                 break
+
+
+def was_run(book: BookPaths, tree: str) -> bool:
+    """Whether some run's snapshot is this tree: the store of its code says so."""
+    return ObjectStore(book.code).ref(f"trees/{tree}") is not None
 
 
 def commit_of(facts: Facts, conditions: dict[str, Any]) -> str | None:

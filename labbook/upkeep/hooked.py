@@ -6,9 +6,11 @@ for imports the standard library only; whatever needs longer is `after-commit`, 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from labbook.book.text import clean
@@ -25,6 +27,8 @@ WAITED_FOR_S: Final = 0.03
 _MANY_S: Final = 600.0
 
 _NAMED: Final = 5
+
+_LOOKING: Final = ".uncommitted-lock"
 
 
 def answer(words: Sequence[str]) -> list[str]:
@@ -56,10 +60,24 @@ def _post_commit(book: BookPaths, _: list[str]) -> list[str]:
 
 def _after_commit(book: BookPaths, _: list[str]) -> list[str]:
     commit = committed.head(os.getcwd())
-    if commit is not None:
+    if commit is not None and committed.was_run(book, commit.tree):
         committed.mark(book, os.getcwd(), commit, seconds=_MANY_S)
-    uncommitted.look(book)
+    with _alone(book) as is_alone:
+        if is_alone:
+            uncommitted.look(book)
     return []
+
+
+@contextmanager
+def _alone(book: BookPaths) -> Iterator[bool]:
+    """Whether nobody else is at it: a rebase makes a hundred commits within seconds."""
+    with open(book.root / _LOOKING, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
 
 
 def _live(book: BookPaths, words: list[str]) -> list[str]:

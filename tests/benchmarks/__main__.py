@@ -31,6 +31,8 @@ NAMES = (
     "run_table",
     "series_read",
     "start_many",
+    "snapshot_cost",
+    "hook_cost",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured
