@@ -16,7 +16,7 @@ from typing import Final
 from labbook.book.text import clean
 from labbook.errors import LabbookError
 from labbook.paths import BookPaths, open_book
-from labbook.upkeep import committed, uncommitted
+from labbook.upkeep import committed
 from labbook.upkeep.live import live_runs
 
 __all__ = ["VERBS", "answer", "main"]
@@ -48,6 +48,8 @@ def main() -> None:
 
 
 def _post_commit(book: BookPaths, _: list[str]) -> list[str]:
+    from labbook.upkeep import uncommitted
+
     commit = committed.head(os.getcwd())
     if commit is None:
         return []
@@ -59,6 +61,8 @@ def _post_commit(book: BookPaths, _: list[str]) -> list[str]:
 
 
 def _after_commit(book: BookPaths, _: list[str]) -> list[str]:
+    from labbook.upkeep import uncommitted
+
     commit = committed.head(os.getcwd())
     if commit is not None and committed.was_run(book, commit.tree):
         committed.mark(book, os.getcwd(), commit, seconds=_MANY_S)
@@ -93,7 +97,7 @@ def _live(book: BookPaths, words: list[str]) -> list[str]:
 
 
 def _trailers(book: BookPaths, words: list[str]) -> list[str]:
-    found = committed.runs_of_tree(book, words[0], seconds=_MANY_S) if words else iter(())
+    found = committed.runs_of_tree(book, words[0], seconds=WAITED_FOR_S) if words else iter(())
     return [f"Labbook-Run: {paths.id}" for paths, _ in found]
 
 
