@@ -11,8 +11,8 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from labbook.conditions import gitcommand, repository
 from labbook.conditions.cache import Cache
@@ -23,7 +23,8 @@ from labbook.conditions.repository import Status
 __all__ = ["Worktree", "find", "objects_of", "private_index", "status"]
 
 
-class Worktree(NamedTuple):
+@dataclass(frozen=True)
+class Worktree:
     """A working tree: its top folder, and the git folder that is its own."""
 
     top: Path
