@@ -13,6 +13,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from labbook.client.project import read_project
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 SHORT = "--epochs 2 --width 4"
@@ -32,7 +34,7 @@ def commands() -> Iterator[str]:
     for block in blocks("console"):
         for line in block.splitlines():
             assert line.startswith("$ "), f"a console block has commands only: {line!r}"
-            yield line.removeprefix("$ ").partition("  # ")[0].strip()
+            yield line.removeprefix("$ ").partition("  #")[0].strip()
 
 
 def shortened(command: str) -> str:
@@ -98,6 +100,10 @@ def test_the_commands_print_what_the_text_says(after_the_commands, folder):
     assert "64 examples" in shown
     assert "width = 4" in printed["labbook show wide --args"]
     assert "wide" in printed["labbook ls"]
+    assert "bitwise equal" in printed["labbook rerun wide --verify"]
+    assert printed["labbook diff wide 'wide again' --stat"].startswith("nothing changed")
+    assert "the beginning" in printed["labbook lineage 'wide again'"]
+    assert (folder.parent / "wide-code/examples/digits/train.py").exists()
     assert (folder / "wide.parquet").exists()
     n_rows = len((folder / "digits.csv").read_text().splitlines()) - 1
     assert n_rows == 450 * 10
@@ -111,7 +117,7 @@ def test_the_python_that_reads_works(after_the_commands, folder, monkeypatch):
     exec(compile(code, "README.md", "exec"), names)  # it is our own README
     assert names["loss"].column_names == ["step", "time", "value"]
     assert names["rows"].num_rows == 450
-    assert len(names["runs"]) == 1
+    assert len(names["runs"]) == 2  # and the rerun
 
 
 @pytest.mark.timeout(300)
@@ -131,6 +137,15 @@ def test_the_lines_a_user_adds_are_those_of_the_example():
     for line in added.splitlines():
         assert not line or line.strip() in lines
     assert class_ in evaluation
+
+
+def test_the_settings_of_a_project_are_settings(tmp_path):
+    (toml,) = blocks("toml")
+    (tmp_path / "pyproject.toml").write_text(toml)
+    project = read_project(tmp_path)
+    assert project.dirty == "refuse"
+    assert project.limits is not None
+    assert project.limits.file_bytes == 20 << 20
 
 
 def test_every_link_leads_somewhere():

@@ -5,6 +5,7 @@
 # labbook stops git, prints an error or is waited for; when labbook is gone, nothing happens.
 
 python=@PYTHON@
+home=@HOME@
 book=${LABBOOK_DIR:-@BOOK@}
 [ -n "$book" ] || book=$PWD/.labbook
 
@@ -19,10 +20,11 @@ before() {
 }
 
 # Ask labbook: the Python that installed the hook, else a labbook on PATH. A program started from a
-# desktop knows of no virtual environment.
+# desktop knows of no virtual environment. What git waits for needs nothing of site-packages, which
+# would take a fifth of the time.
 labbook() {
     if [ -x "$python" ]; then
-        "$python" -P -m labbook.upkeep.hooked "$book" "$@"
+        PYTHONPATH=$home "$python" -S -P -m labbook.upkeep.hooked "$book" "$@"
     else
         command labbook hooks call "$book" "$@"
     fi 2>/dev/null </dev/null
@@ -41,7 +43,18 @@ was_run() {
     grep -q "refs/labbook/trees/$1\$" "$book/code.git/packed-refs" 2>/dev/null
 }
 
-# Whether a run may be live: its journal was touched within two minutes (it is, every second).
+# Whether runs may be live, which are then in $busy: their journals were touched within two minutes
+# (they are, every second). Of very many runs only those written to last are asked: git waits.
 is_busy() {
-    [ -n "$(find "$book"/runs/*/journal -name '*.lbj' -mmin -2 2>/dev/null | head -n 1)" ]
+    busy=$(
+        cd "$book/runs" 2>/dev/null || exit
+        newest=$(ls -t | head -n 1000 | grep -E '^[0-9A-Za-z][0-9A-Za-z._-]*$' | sed 's,$,/journal,')
+        [ -z "$newest" ] || find $newest -name '*.lbj' -mmin -2 2>/dev/null | cut -d / -f 1 | uniq
+    )
+    [ -n "$busy" ]
+}
+
+# Say which of them run other code than this tree (none given: whatever it is).
+warn_of_live() {
+    is_busy && labbook live "$1" $busy
 }

@@ -109,6 +109,7 @@ class Book:
                 is_news = is_news or entry.is_lasting
             found[run_id] = entry
         is_news = is_news or bool(known.keys() - found.keys())
+        found = dict(sorted(found.items(), key=_created, reverse=True))
         self._known = found
         if is_news:
             catalogue.save(self.paths, found, self._current_table())
@@ -156,6 +157,12 @@ class Book:
             return entry
         except (OSError, StoreError) as error:
             return Entry(unreadable_run(run_id, error), key, now_ns, "", "")
+
+
+def _created(item: tuple[str, Entry]) -> tuple[str, int, str]:
+    """When a run began: its id tells the second, `run.json` the nanosecond."""
+    run_id, entry = item
+    return run_id[:15], entry.summary.created_ns or 0, run_id
 
 
 def _close(which: str, names: dict[str, str]) -> str:

@@ -24,11 +24,15 @@ __all__ = ["Field", "Fields", "seconds_taken"]
 
 @dataclass(frozen=True)
 class Field:
-    """One field: `get` returns a run's value, None where the run has none."""
+    """One field: `get` returns a run's value, None where the run has none.
+
+    `order` is what runs are sorted by where the value itself does not say.
+    """
 
     name: str
     get: Callable[[RunSummary], Any]
     is_seconds: bool = False
+    order: Callable[[RunSummary], Any] | None = None
 
 
 def seconds_taken(run: RunSummary) -> float | None:
@@ -59,7 +63,11 @@ _FIXED = [
     Field("commit", lambda run: run.commit),
     Field("branch", lambda run: run.branch),
     Field("dirty", lambda run: None if run.dirty is None else bool(run.dirty)),
-    Field("created", lambda run: None if run.created_ns is None else local_time(run.created_ns)),
+    Field(
+        "created",
+        lambda run: None if run.created_ns is None else local_time(run.created_ns),
+        order=lambda run: run.created_ns,
+    ),
     Field("age", lambda run: _seconds_between(run.created_ns, time.time_ns()), is_seconds=True),
     Field("duration", seconds_taken, is_seconds=True),
     Field("checkpoints", lambda run: run.n_checkpoints),

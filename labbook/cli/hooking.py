@@ -49,11 +49,9 @@ def install(*, named: tuple[str, ...], book: str | None) -> None:
     done = githooks.install(folder, dict.fromkeys(wanted), book=built_in)
     for hook in done:
         click.echo(_line(hook))
-    if not _is_of_repository(folder):
-        click.echo(
-            f"{clean(folder)} is not this repository's own (core.hooksPath): the hooks serve every "
-            "repository that uses it, and do nothing where there is no book"
-        )
+    note = _about(folder)
+    if note:
+        click.echo(note)
     raise SystemExit(0 if all(hook.state == "ours" for hook in done) else 1)
 
 
@@ -108,12 +106,23 @@ def _line(hook: Hook) -> str:
     return clean(f"{hook.name}: {said}" + (f": {hook.note}" if hook.note else ""))
 
 
-def _is_of_repository(folder: Path) -> bool:
+def _about(folder: Path) -> str | None:
+    """What to know about a folder of hooks that is not the repository's own."""
     from labbook.conditions import gitcommand
 
     try:
         out = gitcommand.run(os.getcwd(), "rev-parse", "--git-common-dir", "--show-toplevel")
     except gitcommand.GitFailed:
-        return True  # a bare repository has no working tree
-    places = [Path(os.getcwd(), line).resolve() for line in os.fsdecode(out).splitlines()]
-    return any(folder.resolve().is_relative_to(place) for place in places)
+        return None  # a bare repository has no working tree
+    own, top = (Path(os.getcwd(), line).resolve() for line in os.fsdecode(out).splitlines())
+    if folder.resolve().is_relative_to(own):
+        return None
+    if folder.resolve().is_relative_to(top):
+        return (
+            f"{clean(folder.resolve().relative_to(top))} lies in the working tree "
+            "(core.hooksPath): leave the hooks out of commits, they name this machine's Python"
+        )
+    return (
+        f"{clean(folder)} is not this repository's own (core.hooksPath): the hooks serve every "
+        "repository that uses it, and do nothing where there is no book"
+    )

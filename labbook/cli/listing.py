@@ -139,9 +139,10 @@ def chosen_runs(
     chosen = [run for run in runs if test is None or test(run)]
     if sort:
         field = fields[sort.removeprefix("-")]
-        having = [run for run in chosen if _order(field.get(run)) is not None]
-        lacking = [run for run in chosen if _order(field.get(run)) is None]
-        having.sort(key=lambda run: _order(field.get(run)) or (0, 0), reverse=sort.startswith("-"))
+        by = field.order or field.get
+        having = [run for run in chosen if _order(by(run)) is not None]
+        lacking = [run for run in chosen if _order(by(run)) is None]
+        having.sort(key=lambda run: _order(by(run)) or (0, 0), reverse=sort.startswith("-"))
         chosen = having + lacking
     return chosen
 

@@ -79,7 +79,9 @@ def _paired(pair: Paired) -> str:
     if pair.step_a != pair.step_b:
         step = f"steps {number_text(pair.step_a)} and {number_text(pair.step_b)}"
     text = f"{name}  {found.difference:+.4g}"
-    if found.low is not None and found.high is not None:
+    if found.difference == found.low == found.high == 0:
+        text = f"{name}  the same"
+    elif found.low is not None and found.high is not None:
         verdict = "" if found.is_clear else ", may be chance"
         text += f"  [{found.low:+.4g}, {found.high:+.4g}]{verdict}"
     text += f"  ({found.n} examples, {step}"

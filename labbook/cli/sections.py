@@ -14,6 +14,7 @@ import click
 from labbook.book.text import clean
 from labbook.cli.machine import machine_use_lines
 from labbook.cli.tables import Column, has_colour, render, terminal_width
+from labbook.cli.typed import defaults_among
 from labbook.cli.wording import (
     bytes_text,
     local_time,
@@ -107,7 +108,12 @@ def _arguments(run: Object) -> Iterator[str]:
     if not run["arguments"]:
         yield "none were found"
         return
-    yield from _pairs(list(run["arguments"].items()), indent="")
+    defaults = defaults_among(run["arguments"], recorded)
+    told = {
+        name: f"{value_text(value)} (default)" if name in defaults else value
+        for name, value in run["arguments"].items()
+    }
+    yield from _pairs(list(told.items()), indent="")
     if masked := _items(recorded, "masked"):
         yield f"(masked: {', '.join(map(clean, masked))})"
     if recorded.get("source"):

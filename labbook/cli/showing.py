@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labbook.book.text import clean
 from labbook.cli.code import code_kept
 from labbook.cli.listing import summary_object
 from labbook.cli.options import book_option, echo_json, json_option, open_here
 from labbook.cli.sections import sections
-from labbook.cli.wording import value_text
 from labbook.errors import DamagedFile
 
 if TYPE_CHECKING:
@@ -24,7 +22,12 @@ __all__ = ["show"]
 
 @click.command()
 @click.argument("run")
-@click.option("--args", "only_arguments", is_flag=True, help="Only the arguments, one a line.")
+@click.option(
+    "--args",
+    "only_arguments",
+    is_flag=True,
+    help="Only the command line that gives these arguments, and what each was.",
+)
 @json_option
 @book_option
 def show(*, book: str | None, run: str, as_json: bool, only_arguments: bool) -> None:
@@ -47,11 +50,13 @@ def show(*, book: str | None, run: str, as_json: bool, only_arguments: bool) -> 
 
 
 def _show_arguments(reader: RunReader, as_json: bool) -> None:
-    arguments = reader.summary().arguments
     if as_json:
-        echo_json(arguments)
-    for name, value in () if as_json else arguments.items():
-        click.echo(f"{clean(name)} = {clean(value_text(value))}")
+        echo_json(reader.summary().arguments)
+        return
+    from labbook.cli.typed import argument_lines
+
+    for line in argument_lines(reader):
+        click.echo(line)
 
 
 def describe(reader: RunReader) -> dict[str, Any]:

@@ -11,8 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from labbook.errors import AmbiguousRun, MisuseError, RunNotFound, StoreError
 from labbook.journal import lock
@@ -42,8 +41,7 @@ _JOB_VARIABLES: Final = (
 )
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """A process among those of one training; `key` is None when it is alone."""
 
     rank: int

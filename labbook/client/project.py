@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from labbook.conditions.limits import Limits
 from labbook.errors import MisuseError
@@ -27,8 +27,7 @@ _KEYS: Final = ("dirty", "snapshot")
 _SNAPSHOT_KEYS: Final = ("file_mib", "total_mib", "seconds", "leave_out")
 
 
-@dataclass(frozen=True)
-class Project:
+class Project(NamedTuple):
     """The settings of a project; `complaint` is one line about a file that cannot be read."""
 
     dirty: str | None = None

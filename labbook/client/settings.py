@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labbook.client.project import Project
 from labbook.conditions.limits import Limits
@@ -22,8 +21,7 @@ __all__ = ["Settings", "mode", "private_cache", "read"]
 _DIRTY = ("warn", "refuse", "allow")
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The settled arguments of `start()`."""
 
     book: Path

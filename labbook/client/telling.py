@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections import Counter
 from typing import Any, Final
@@ -10,6 +11,8 @@ from typing import Any, Final
 __all__ = ["dirty_refusal", "not_seeded", "say", "start_lines"]
 
 _NAMED: Final = 8
+_ADDED: Final = 3
+"""So many new files are named in the command that adds them."""
 
 
 def say(line: str) -> None:
@@ -31,7 +34,7 @@ def start_lines(
     if changed and dirty == "warn":
         lines.append(
             f"the working tree is dirty: {_listed(changed)}. Commit it, so that this run can be "
-            "found again: git commit -am '...'"
+            f"found again: {_command(changed, conditions.get('snapshot'))}"
         )
     return lines
 
@@ -43,7 +46,7 @@ def dirty_refusal(conditions: dict[str, Any]) -> str | None:
         return None
     return (
         f"the working tree has uncommitted changes: {_listed(changed)}. Commit them "
-        "(git add -A && git commit), or start with dirty='warn'"
+        f"({_command(changed)}), or start with dirty='warn'"
     )
 
 
@@ -65,6 +68,18 @@ def _changed(conditions: dict[str, Any]) -> list[dict[str, Any]]:
     return list(git.get("dirty") or [])
 
 
+def _command(changed: list[dict[str, Any]], snapshot: dict[str, Any] | None = None) -> str:
+    """What commits it; a file too large for a snapshot is none for a commit either."""
+    left_out = {entry["path"] for entry in (snapshot or {}).get("left_out", ())}
+    new = [e["path"] for e in changed if e["status"] == "untracked" and e["path"] not in left_out]
+    if not new:
+        return "git commit -a"
+    if len(new) > _ADDED and not left_out:
+        return "git add -A && git commit"
+    names = " ".join(map(shlex.quote, new[:_NAMED])) + (" …" if len(new) > _NAMED else "")
+    return f"git add {names} && git commit -a"
+
+
 def _listed(changed: list[dict[str, Any]]) -> str:
     told = [f"{entry['path']} ({entry['status']})" for entry in changed[:_NAMED]]
     more = len(changed) - len(told)
@@ -74,7 +89,8 @@ def _listed(changed: list[dict[str, Any]]) -> str:
 def _code(conditions: dict[str, Any]) -> str:
     git = conditions.get("git")
     if not git:
-        return f"code: {conditions.get('git_reason') or 'no git'}"
+        reason = conditions.get("git_reason") or "no git"
+        return f"code: {reason}{_not_kept(conditions.get('snapshot'))}"
     commit = git.get("commit")
     text = f"code {commit[:7]}" if commit else "code without a commit"
     counts = Counter(
@@ -101,6 +117,8 @@ def _not_kept(snapshot: dict[str, Any] | None) -> str:
 
 def _named(left_out: dict[str, Any]) -> str:
     size = left_out.get("bytes") or 0
+    if not size and str(left_out["path"]).endswith("/"):
+        return f"{left_out['path']} ({left_out['why']})"
     for unit, least in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if size >= least:
             return f"{left_out['path']} {size / least:.1f} {unit}"

@@ -20,7 +20,7 @@ from labbook.conditions.base import BaseCopy
 from labbook.conditions.cache import Cache
 from labbook.conditions.gitcommand import GitFailed
 from labbook.conditions.job import Job, Recorded
-from labbook.conditions.limits import Deadline, Limits, choose, shorten
+from labbook.conditions.limits import OUT_OF_TIME, Deadline, Limits, choose, shorten
 from labbook.conditions.normal import Conversions
 from labbook.conditions.repository import Entry, Status
 from labbook.conditions.snapshot import Snapshot, Taken
@@ -107,14 +107,14 @@ def _of_worktree(job: Job, tree: Worktree, private: Path) -> Taken:
 
 
 def _of_folder(job: Job) -> Taken:
-    found = list(walk.files(job.top, job.book, job.deadline))
-    is_whole = not job.deadline.passed()
-    choice = choose(found, job.limits)
+    walked = walk.files(job.top, job.book, job.limits)
+    choice = choose(walked.found, job.limits)
     recorded = recorder.record(job, choice.taken, Conversions(False))
-    recorded.left_out = choice.left_out + recorded.left_out
-    recorded.is_out_of_time = recorded.is_out_of_time or not is_whole
+    recorded.left_out = walked.left_out + choice.left_out + recorded.left_out
     entries = [Entry(path, "untracked") for path in recorded.leaves]
     snapshot = _assemble(job, Snapshot("complete"), entries, (recorded, Recorded()), {})
+    if walked.cut is not None:
+        snapshot = replace(snapshot, kind="partial", reason=walked.cut)
     return Taken(snapshot, reason=f"{job.top} is not in a git repository")
 
 
@@ -216,7 +216,7 @@ def _assemble(
     tree, new_trees = publish.make_tree(job, blank.base_tree, changes)
     job.cache.keep_only(recorded.leaves.keys() | rest.raw.keys())
     if is_based and (recorded.is_out_of_time or rest.is_out_of_time):
-        blank = replace(blank, kind="partial", reason=recorder.OUT_OF_TIME)
+        blank = replace(blank, kind="partial", reason=OUT_OF_TIME)
     snapshot = replace(
         blank,
         tree=tree,

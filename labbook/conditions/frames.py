@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import site
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from labbook.conditions.plain import fields_of, is_of
 
@@ -31,8 +29,7 @@ _RUNNERS = frozenset({
 _PYTEST_OPTIONS = frozenset({"file_or_dir", "importmode", "pyargs"})
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """An object that holds arguments, and where it was found, for the user to read."""
 
     value: Any
@@ -94,7 +91,9 @@ def is_program(value: Any) -> bool:
 
 @cache
 def _library_roots() -> tuple[str, ...]:
-    found = {sysconfig.get_paths()[key] for key in ("stdlib", "platstdlib")}
+    # as sysconfig has them, whose import takes longer than all the rest of the search
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    found = {os.path.dirname(os.__file__), os.path.join(sys.exec_prefix, sys.platlibdir, version)}
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     user = site.getusersitepackages() if site.ENABLE_USER_SITE else ""
     return tuple(root.rstrip(os.sep) + os.sep for root in {*found, own, user} if root)

@@ -7,8 +7,21 @@ import os
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-__all__ = ["Candidate", "Choice", "Deadline", "LeftOut", "Limits", "choose", "shorten"]
+__all__ = [
+    "OUT_OF_TIME",
+    "Candidate",
+    "Choice",
+    "Deadline",
+    "LeftOut",
+    "Limits",
+    "choose",
+    "left_out",
+    "shorten",
+]
+
+OUT_OF_TIME = "out of time"
 
 _LONGEST_LIST = 1000
 
@@ -20,6 +33,8 @@ class Limits:
     file_bytes: int = 10 * 2**20
     total_bytes: int = 100 * 2**20
     seconds: float = 2.0
+    files: int = 2000
+    """Most files of a folder that is in no git repository."""
     never: tuple[str, ...] = (".env*", "*.pem", "id_*", "*credentials*")
     """Untracked names that often hold secrets; matched against each part of the path."""
 
@@ -39,8 +54,7 @@ class Deadline:
         return self.left() == 0.0
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A file that may go into the snapshot: path relative to the top, its `lstat`, git's mode."""
 
     path: str

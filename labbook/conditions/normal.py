@@ -14,8 +14,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from labbook.conditions import gitcommand, indexfile
 from labbook.conditions.gitcommand import GitFailed
@@ -33,8 +33,7 @@ __all__ = [
 _LFS_FIRST_LINE = b"version https://git-lfs.github.com/spec/v1\n"
 
 
-@dataclass(frozen=True)
-class Conversions:
+class Conversions(NamedTuple):
     """Whether git may convert files here, and the filters that are configured."""
 
     are_possible: bool

@@ -8,9 +8,8 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from labbook.conditions.frames import is_library
 from labbook.conditions.plain import is_of
@@ -21,8 +20,7 @@ _SUPPRESS = "==SUPPRESS=="
 """`argparse.SUPPRESS`: help actions, and arguments without a default."""
 
 
-@dataclass(frozen=True)
-class Parsed:
+class Parsed(NamedTuple):
     """What a parser knows: the fields, where they came from, and the defaults it has."""
 
     fields: dict[str, Any]

@@ -6,25 +6,22 @@ import os
 import stat as modes
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from labbook.conditions import normal
 from labbook.conditions.cache import is_settled
 from labbook.conditions.gitcommand import GitFailed
 from labbook.conditions.job import Job, Recorded
-from labbook.conditions.limits import Candidate, left_out
+from labbook.conditions.limits import OUT_OF_TIME, Candidate, left_out
 from labbook.conditions.normal import Conversions
 from labbook.conditions.trees import LINK_MODE
 
 __all__ = ["record", "record_bytes"]
 
-OUT_OF_TIME = "out of time"
-
 _MOST_CHECKED = 10_000
 
 
-@dataclass(frozen=True)
-class _Read:
+class _Read(NamedTuple):
     """A file just read: the stat its bytes belong to, their blob, and its git-lfs pointer's."""
 
     candidate: Candidate

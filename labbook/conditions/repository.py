@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from labbook.conditions import secrets
 from labbook.conditions.gitcommand import (
@@ -47,8 +47,7 @@ _STATUS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One path that differs from HEAD.
 
     `index_oid` is the blob in the index, `mode` that of the working tree (octal text, `000000`

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from labbook.errors import SnapshotError
 
@@ -33,8 +34,7 @@ Leaf = tuple[str, str]
 """(mode, object id) of a file, a link or a submodule."""
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One line of a tree; `mode` is git's octal text without leading zeros."""
 
     mode: str

@@ -9,23 +9,19 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from labbook.book.facts import Facts, as_text, entries, read_object
-from labbook.client.identity import random_word
-from labbook.client.writing import touch_folder, write_json
+from labbook.book.facts import MAX_BYTES, Facts, as_text, entries, read_object
 from labbook.conditions import gitcommand
 from labbook.conditions.gitcommand import GitFailed
 from labbook.errors import DamagedFile
 from labbook.paths import BookPaths, RunPaths
 
-__all__ = ["Commit", "RunName", "commit_of", "head", "mark", "name_of", "runs_of_tree"]
+__all__ = ["Commit", "RunName", "commit_of", "head", "mark", "name_of", "runs_of_tree", "was_run"]
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """A commit of the user's repository; `branch` is null when HEAD is detached."""
 
     oid: str
@@ -33,8 +29,7 @@ class Commit:
     branch: str | None
 
 
-@dataclass(frozen=True)
-class RunName:
+class RunName(NamedTuple):
     """A run as a person knows it."""
 
     run_id: str
@@ -81,11 +76,18 @@ def runs_of_tree(
         if time.monotonic() > end:
             return
         paths = book.run(run_id)
-        for conditions in _conditions(paths):
+        for conditions in _conditions(paths, tree):
             snapshot = conditions.get("snapshot")
             if isinstance(snapshot, dict) and snapshot.get("tree") == tree:
                 yield paths, conditions
                 break
+
+
+def was_run(book: BookPaths, tree: str) -> bool:
+    """Whether some run's snapshot is this tree: the store of its code says so."""
+    from labbook.conditions.store import ObjectStore
+
+    return ObjectStore(book.code).ref(f"trees/{tree}") is not None
 
 
 def commit_of(facts: Facts, conditions: dict[str, Any]) -> str | None:
@@ -105,14 +107,23 @@ def name_of(facts: Facts, paths: RunPaths) -> str:
     return as_text(facts.fact("name")) or as_text(facts.identity.get("name")) or paths.id
 
 
-def _conditions(paths: RunPaths) -> Iterator[dict[str, Any]]:
+def _conditions(paths: RunPaths, tree: str) -> Iterator[dict[str, Any]]:
+    """The conditions that speak of a tree: most runs have others, and are not parsed."""
     for attempt in entries(paths.attempts):
         for entry in entries(attempt.path):
             if entry.name.endswith(".json") and not entry.name.endswith(".end.json"):
                 try:
-                    yield read_object(entry.path)
+                    if _speaks_of(entry, tree):
+                        yield read_object(entry.path)
                 except (OSError, DamagedFile):
                     continue  # `labbook doctor` says so
+
+
+def _speaks_of(entry: os.DirEntry[str], tree: str) -> bool:
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    with open(entry.path, "rb") as file:
+        return tree.encode() in file.read(MAX_BYTES)
 
 
 def _is_in(top: str, known: str, commit: str) -> bool:
@@ -129,6 +140,9 @@ def _is_in(top: str, known: str, commit: str) -> bool:
 
 
 def _record(paths: RunPaths, commit: Commit) -> bool:
+    from labbook.client.identity import random_word
+    from labbook.client.writing import touch_folder, write_json
+
     value = {"commit": commit.oid, "tree": commit.tree, "branch": commit.branch}
     body = {"fact": "committed", "time_ns": time.time_ns(), "committed": value, "by": "git hook"}
     try:

@@ -188,6 +188,8 @@ def _text(name: str, book: Path | None, is_new: bool) -> bytes:
     """One hook: a mark with the digest of what follows, the common head, its own part."""
     head = (scripts() / "head.sh").read_text()
     head = head.replace("@PYTHON@", shlex.quote(os.path.abspath(sys.executable)))
+    home = Path(__file__).resolve().parents[2]
+    head = head.replace("@HOME@", shlex.quote(os.fspath(home)))
     head = head.replace("@BOOK@", _in_braces(os.fspath(book)) if book else "")
     body = f"{head}\n{(scripts() / name).read_text()}".encode("utf-8", "surrogateescape")
     marks = hashlib.sha256(body).hexdigest() + (" new" if is_new else "")

@@ -6,15 +6,17 @@ for imports the standard library only; whatever needs longer is `after-commit`, 
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from labbook.book.text import clean
 from labbook.errors import LabbookError
 from labbook.paths import BookPaths, open_book
-from labbook.upkeep import committed, uncommitted
+from labbook.upkeep import committed
 from labbook.upkeep.live import live_runs
 
 __all__ = ["VERBS", "answer", "main"]
@@ -25,6 +27,8 @@ WAITED_FOR_S: Final = 0.03
 _MANY_S: Final = 600.0
 
 _NAMED: Final = 5
+
+_LOOKING: Final = ".uncommitted-lock"
 
 
 def answer(words: Sequence[str]) -> list[str]:
@@ -44,6 +48,8 @@ def main() -> None:
 
 
 def _post_commit(book: BookPaths, _: list[str]) -> list[str]:
+    from labbook.upkeep import uncommitted
+
     commit = committed.head(os.getcwd())
     if commit is None:
         return []
@@ -55,26 +61,43 @@ def _post_commit(book: BookPaths, _: list[str]) -> list[str]:
 
 
 def _after_commit(book: BookPaths, _: list[str]) -> list[str]:
+    from labbook.upkeep import uncommitted
+
     commit = committed.head(os.getcwd())
-    if commit is not None:
+    if commit is not None and committed.was_run(book, commit.tree):
         committed.mark(book, os.getcwd(), commit, seconds=_MANY_S)
-    uncommitted.look(book)
+    with _alone(book) as is_alone:
+        if is_alone:
+            uncommitted.look(book)
     return []
 
 
+@contextmanager
+def _alone(book: BookPaths) -> Iterator[bool]:
+    """Whether nobody else is at it: a rebase makes a hundred commits within seconds."""
+    with open(book.root / _LOOKING, "ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
 def _live(book: BookPaths, words: list[str]) -> list[str]:
-    live = live_runs(book, os.getcwd())
+    tree, run_ids = (words[0] or None, words[1:]) if words else (None, [])
+    live = live_runs(book, os.getcwd(), run_ids, tree)
     if not live:
         return []
-    what = words[0] if words else "this change"
+    is_one = len(live) == 1
     return [
-        f"labbook: live here: {_listed(live)}. What it has not imported yet, it will import as "
-        f"it is after {what}"
+        f"labbook: the code here is not what {_listed(live)}, still running, began with. What "
+        f"{'it has' if is_one else 'they have'} not imported yet will be imported as it is now"
     ]
 
 
 def _trailers(book: BookPaths, words: list[str]) -> list[str]:
-    found = committed.runs_of_tree(book, words[0], seconds=_MANY_S) if words else iter(())
+    found = committed.runs_of_tree(book, words[0], seconds=WAITED_FOR_S) if words else iter(())
     return [f"Labbook-Run: {paths.id}" for paths, _ in found]
 
 

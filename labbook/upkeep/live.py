@@ -6,11 +6,14 @@ just now. Standard library only.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from labbook.book.facts import Facts, Process
+from labbook.errors import MisuseError
 from labbook.journal.lock import probe
 from labbook.paths import BookPaths, RunPaths
 from labbook.upkeep.committed import RunName, name_of
@@ -21,11 +24,19 @@ SILENT_S: Final = 120.0
 """A journal is touched every second; one that was not for so long has no writer."""
 
 
-def live_runs(book: BookPaths, top: str) -> list[RunName]:
-    """Return the runs that are being recorded and whose script lies in the tree at `top`."""
+def live_runs(
+    book: BookPaths, top: str, run_ids: Sequence[str], tree: str | None = None
+) -> list[RunName]:
+    """Return those of the runs that are being recorded and whose script lies in the tree at `top`.
+
+    Runs whose snapshot is `tree` are passed over: the tree is what they began with.
+    """
     found = []
-    for run_id in book.run_ids():
-        paths = book.run(run_id)
+    for run_id in run_ids:
+        try:
+            paths = book.run(run_id)
+        except MisuseError:
+            continue  # no name of a run
         if not _is_touched(paths):
             continue
         facts = Facts(paths)
@@ -34,7 +45,7 @@ def live_runs(book: BookPaths, top: str) -> list[RunName]:
         except OSError:
             continue  # removed, or not yet made
         newest = facts.newest()
-        if newest and _is_live(paths, newest) and _is_inside(newest.conditions, top):
+        if newest and _is_live(paths, newest) and _is_affected(newest.conditions, top, tree):
             found.append(RunName(run_id, name_of(facts, paths)))
     return found
 
@@ -51,12 +62,20 @@ def _is_touched(paths: RunPaths) -> bool:
 
 
 def _is_live(paths: RunPaths, process: Process) -> bool:
-    return process.end is None and probe(paths.lock(process.writer)) != "free"
-
-
-def _is_inside(conditions: dict[str, Any], top: str) -> bool:
-    """Whether the script lies there, or, in a notebook or a shell, the working directory."""
-    place = conditions.get("script") or conditions.get("cwd")
-    if not isinstance(place, str):
+    if process.end is not None:
         return False
-    return Path(place).resolve().is_relative_to(Path(top).resolve())
+    if process.conditions.get("host") != os.uname().nodename:
+        return True  # its lock cannot be asked, but it was touched just now
+    return probe(paths.lock(process.writer)) != "free"
+
+
+def _is_affected(conditions: dict[str, Any], top: str, tree: str | None) -> bool:
+    """Whether the script (in a notebook or a shell, the working directory) lies in a changed tree.
+
+    A run that began with `tree` is as good as unchanged.
+    """
+    place = conditions.get("script") or conditions.get("cwd")
+    if not isinstance(place, str) or not Path(place).resolve().is_relative_to(Path(top).resolve()):
+        return False
+    snapshot = conditions.get("snapshot")
+    return tree is None or not isinstance(snapshot, dict) or snapshot.get("tree") != tree

@@ -63,7 +63,7 @@ def look(book: BookPaths) -> None:
     if run.id in named:
         return
     text = (
-        f"the best run so far by {metric} ({value:.4g}) is {run.name} ({run.id}): "
+        f"the best run by {metric} ({value:.4g}), as of the last commit, is {run.name} ({run.id}): "
         "its code is in the book, but in no commit"
     )
     try:

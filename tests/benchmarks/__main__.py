@@ -34,6 +34,8 @@ NAMES = (
     "gauges_cost",
     "watch_throughput",
     "watch_training",
+    "snapshot_cost",
+    "hook_cost",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured

@@ -256,3 +256,13 @@ def test_a_catalogue_is_plain_parquet(make, paths):
     Book(paths).summaries()
     table = pq.read_table(paths.catalog)
     assert {"id", "name", "state", "args.lr", "last.loss"} <= set(table.column_names)
+
+
+def test_runs_of_one_second_are_in_the_order_in_which_they_began(book, paths, make):
+    later = make("20260101-000000-aaaaaa", created_ns=1_767_225_600_900_000_000)
+    first = make("20260101-000000-zzzzzz", created_ns=1_767_225_600_100_000_000)
+    before = make("20251231-235959-mmmmmm", created_ns=1_767_225_599_100_000_000)
+    wanted = [run.paths.id for run in (later, first, before)]
+    assert [summary.id for summary in book.summaries()] == wanted
+    assert book.runs()["id"].to_pylist() == wanted
+    assert [summary.id for summary in Book(paths).summaries()] == wanted  # from the catalogue

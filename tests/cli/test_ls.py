@@ -1,8 +1,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
+from labbook.book.reading import Book
 from labbook.cli import columns, listing
+from labbook.cli.fields import Fields
+from labbook.paths import BookPaths
 
 
 def rows(output: str) -> list[list[str]]:
@@ -101,3 +105,13 @@ def test_a_terminal_gets_a_table_that_fits_and_says_what_does_not(lab, monkeypat
 def test_the_best_value_is_the_largest_of_a_score_and_the_least_of_a_loss():
     assert columns._MORE_IS_BETTER.search("val/acc")
     assert not columns._MORE_IS_BETTER.search("loss")
+
+
+def test_created_sorts_runs_of_one_second(lab):
+    runs = Book(BookPaths(lab.book)).summaries()
+    shuffled = [replace(run, created_ns=10**18 + n) for n, run in enumerate([*runs[2:], *runs[:2]])]
+    fields = Fields(runs)
+    found = listing.chosen_runs(shuffled[::-1], fields, None, "created")
+    assert [run.id for run in found] == [run.id for run in shuffled]
+    found = listing.chosen_runs(shuffled, fields, None, "-created")
+    assert [run.id for run in found] == [run.id for run in shuffled[::-1]]

@@ -49,15 +49,6 @@ def test_json_is_what_ls_has_and_more(lab):
     assert run["damage"] == []
 
 
-def test_only_the_arguments(lab):
-    assert lab.labbook("show", "first", "--args").stdout.splitlines()[:2] == [
-        "lr = 0.1",
-        "model = cnn",
-    ]
-    arguments = json.loads(lab.labbook("show", "first", "--args", "--json").stdout)
-    assert arguments["lr"] == 0.1
-
-
 def test_an_unknown_run_names_what_comes_close(lab):
     result = lab.labbook("show", "secnd")
     assert result.exit_code == 1

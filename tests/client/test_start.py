@@ -24,7 +24,10 @@ TRAIN = """
 
 def git(folder, *args):
     identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
-    subprocess.run(["git", *identity, *args], cwd=folder, check=True, capture_output=True)
+    done = subprocess.run(
+        ["git", *identity, *args], cwd=folder, check=True, capture_output=True, text=True
+    )
+    return done.stdout.strip()
 
 
 def test_identity_and_conditions_are_on_disk_before_start_returns(script):
@@ -83,12 +86,51 @@ def test_a_dirty_tree_is_said_once_with_its_files(script):
     }
 
 
+def test_the_line_of_a_start(script):
+    git(script.folder, "init", "-q")
+    script.write(TRAIN)
+    names = [f"{n}.py" for n in range(3)]
+    for name in names:
+        (script.folder / name).write_text("x = 1\n")
+    git(script.folder, "add", ".")
+    git(script.folder, "commit", "-qm", "x")
+    commit = git(script.folder, "rev-parse", "HEAD")[:7]
+    for name in names:
+        (script.folder / name).write_text("x = 2\n")
+    (script.folder / "new.py").write_text("")
+    with open(script.folder / "data.bin", "wb") as file:
+        file.truncate(1_200_000_000)
+    done = script.run(TRAIN, LABBOOK_NAME="wide")
+    line, dirt = done.stderr.splitlines()
+    assert line == (
+        f"labbook: run {script.only().id} (wide) · code {commit} + 3 modified, 2 untracked "
+        "(1 left out: data.bin 1.2 GB) · 2 arguments from argparse.Namespace 'args' in train.py"
+    )
+    assert dirt == (
+        "labbook: the working tree is dirty: 0.py (modified), 1.py (modified), 2.py (modified), "
+        "data.bin (untracked), new.py (untracked). Commit it, so that this run can be found again: "
+        "git add new.py && git commit -a"
+    )
+
+
+def test_a_plain_folder_whose_code_is_kept_in_part_says_so(script):
+    for n in range(1001):
+        (script.folder / f"{n}.png").write_text("")
+    done = script.run(TRAIN)
+    assert (
+        "is not in a git repository (1 left out: ./ (1,001 files in one folder)) ·" in done.stderr
+    )
+
+
 def test_dirty_refuse_stops_before_anything_is_written(script):
     git(script.folder, "init", "-q")
     done = script.run(TRAIN, LABBOOK_DIRTY="refuse")
     assert done.returncode == 1
     assert DirtyTreeError.__name__ in done.stderr
-    assert "uncommitted changes: train.py (untracked)" in done.stderr
+    assert (
+        "uncommitted changes: train.py (untracked). Commit them "
+        "(git add train.py && git commit -a), or start with dirty='warn'"
+    ) in done.stderr
     assert not script.book.runs.exists()
 
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from labbook.conditions import base, recorder
+from labbook.conditions import base, recorder, walk
 from labbook.conditions.limits import Deadline
 from tests.conditions.gitrepo import (
     files,
@@ -350,6 +350,34 @@ def test_a_folder_without_a_repository(tmp_path, code):
     assert code.restore(snapshot).keys() == {"train.py", "sub/model.py", "link-target", "link"}
     assert [item.path for item in snapshot.left_out] == [".env"]
     assert code.take(top).n_hashed == 0
+
+
+def test_a_huge_folder_without_a_repository_gives_the_nearest_code(tmp_path, code):
+    top = tmp_path / "scratch"
+    for name in ("train.py", "zoo/model.py", "elsewhere/book.json", "elsewhere/runs/x.py"):
+        write(top / name, name)
+    for n in range(1001):
+        write(top / f"images/{n}.png", "x")
+    write(top / "images/labels.py", "1\n")
+    snapshot = code.take(top)
+    assert snapshot.kind == "complete"
+    assert code.restore(snapshot).keys() == {"train.py", "zoo/model.py", "images/labels.py"}
+    (left,) = snapshot.left_out
+    assert (left.path, left.why) == ("images/", "1,001 files in one folder")
+    cut = code.take(top, files=2)
+    said = "more than 2 files in no git repository: the nearest are kept"
+    assert (cut.kind, cut.reason) == ("partial", said)
+    assert code.restore(cut).keys() == {"train.py", "images/labels.py"}
+
+
+def test_a_folder_that_takes_long_to_list_leaves_time_for_storing(tmp_path, code, monkeypatch):
+    top = tmp_path / "scratch"
+    write(top / "train.py", "1\n")
+    write(top / "a/b.py", "2\n")
+    monkeypatch.setattr(walk, "Deadline", lambda _: Deadline(0))
+    snapshot = code.take(top)
+    assert (snapshot.kind, snapshot.reason) == ("partial", "out of time")
+    assert code.restore(snapshot).keys() == {"train.py"}
 
 
 def test_without_git_a_folder_is_still_recorded(tmp_path, code, monkeypatch):

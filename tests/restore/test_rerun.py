@@ -225,16 +225,67 @@ def test_several_processes_are_refused(lab):
     assert "was 4 processes" in done.stderr
 
 
-def test_the_digits_example(tmp_path):
+@pytest.fixture
+def digits(tmp_path):
+    """The digits example in a repository, with a factor from a package `recipe` 1.0."""
     pytest.importorskip("sklearn")
     lab = Lab(repository(tmp_path / "r", {}))
     shutil.copytree(ROOT / "examples", lab.top / "examples")
+    lab.script = lab.top / "examples/digits/train.py"
+    source = lab.script.read_text()
+    assert LOSS in source
+    lab.script.write_text(source.replace(LOSS, f"{LOSS} * {FACTOR}"))
+    lab.site = tmp_path / "site"
+    write(lab.site / "recipe-1.0.dist-info/METADATA", "")
+    write(lab.site / "recipe.py", "def factor(step): return 1.0\n")
     git(lab.top, "add", "-A")
     git(lab.top, "commit", "-q", "-m", "examples")
-    run_id = lab.train("--epochs", "2", "--width", "4", script="examples/digits/train.py")
-    done = lab.program("rerun", run_id, "--verify")
+    lab.path = os.pathsep.join([str(ROOT), str(lab.site)])
+    return lab
+
+
+LOSS = "loss = F.cross_entropy(model(shifted(images)), labels)"
+FACTOR = "__import__('recipe').factor(step + 1)"
+
+
+def train_digits(lab, *more):
+    words = ("--epochs", "1", "--width", "4", *more)
+    return lab.train(*words, script="examples/digits/train.py", PYTHONPATH=lab.path)
+
+
+def first_of(result):
+    found = json.loads(result.stdout)["comparison"]
+    return found["verdict"], found["first"]["step"] if found["first"] else None
+
+
+def test_the_digits_example_is_bitwise_equal(digits):
+    run_id = train_digits(digits)
+    done = digits.program("rerun", run_id, "--verify")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "bitwise equal: 3 series and" in done.stdout
+
+
+def test_the_digits_example_with_another_package_parts_where_it_takes_part(digits):
+    run_id = train_digits(digits)
+    (digits.site / "recipe-1.0.dist-info").rename(digits.site / "recipe-2.0.dist-info")
+    write(digits.site / "recipe.py", "def factor(step): return 1.0 if step < 7 else 1.001\n")
+    done = digits.program("rerun", run_id, "--verify", "--json")
+    assert first_of(done) == ("different", 7)
+    assert done.returncode == 1
+    assert "package recipe: 1.0 then, 2.0 now" in done.stderr
+
+
+@pytest.mark.parametrize("change", ["a line of code", "an argument"])
+def test_the_digits_example_with_one_thing_changed_parts_at_its_step(digits, change):
+    run_id = train_digits(digits)
+    if change == "an argument":
+        other, step = train_digits(digits, "--lr", "0.002"), 1  # the first row has the rate
+    else:
+        text = digits.script.read_text()
+        digits.script.write_text(text.replace(FACTOR, "(1 if step < 4 else 1.0001)"))
+        other, step = train_digits(digits), 5
+    done = digits.labbook("rerun", run_id, "--against", other, "--json")
+    assert (done.exit_code, first_of(done)) == (1, ("different", step))
 
 
 # -- books from elsewhere
