@@ -51,7 +51,7 @@ THIRD_PARTY = {
     "labbook.compare": {"pyarrow", "numpy"},
     "labbook.export": {"pyarrow", "duckdb"},
     "labbook.restore": {"pyarrow", "numpy"},
-    "labbook.upkeep": {"pyarrow"},
+    "labbook.upkeep": {"pyarrow", "git"},
     "labbook.cli": {"click", "pyarrow"},
     "labbook": set(),
     "labbook_tui": {"textual", "rich", "pyarrow", "numpy"},

@@ -1,7 +1,7 @@
 """Runs the user's git without letting it change, ask or wait for anything.
 
-Plain child processes: GitPython takes 60 ms to import, which is more than all that `start()` asks
-of git, and its `Git` class runs the same commands.
+Plain child processes: GitPython, which verbs that nobody waits for use, takes 60 ms to import. That
+is more than all that `start()` asks of git, and its `Git` class runs the same commands.
 
 Invariants: no lock and no refresh of the user's index (`GIT_OPTIONAL_LOCKS=0`), no hook, no
 file-system monitor, no network, no prompt, no `GIT_DIR` inherited from a hook or a rebase, and

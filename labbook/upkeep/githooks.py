@@ -12,14 +12,12 @@ import os
 import re
 import shlex
 import stat
-import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from labbook.conditions import gitcommand
 from labbook.errors import MisuseError, StoreError
 
 __all__ = [
@@ -70,19 +68,18 @@ def folder_of(place: str | os.PathLike[str]) -> Path:
 
     `core.hooksPath` and linked worktrees are git's to know.
     """
-    # not through gitcommand: it switches hooks off, and then git says /dev/null
+    # GitPython here, where nobody waits for its import; gitcommand would switch the hooks off
+    import git
+
     try:
-        done = subprocess.run(
-            ["git", "rev-parse", "--git-path", "hooks"],
-            cwd=place, env=gitcommand.environment(), capture_output=True, check=False, timeout=30,
-        )  # fmt: skip
-    except OSError as error:
-        raise MisuseError(f"git cannot be run in {place}: {error}") from error
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().removeprefix("fatal: ")
-        raise MisuseError(f"no git repository for hooks at {place}: {said}")
-    named = os.fsdecode(done.stdout.rstrip(b"\n"))
-    return Path(os.path.normpath(Path(place, named).absolute()))
+        with git.Repo(place, search_parent_directories=True) as repo:
+            named = repo.git.rev_parse("--git-path", "hooks")
+            base = repo.working_tree_dir or repo.git_dir
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError) as error:
+        raise MisuseError(f"no git repository for hooks at {place}") from error
+    except (git.GitCommandError, git.GitCommandNotFound) as error:
+        raise MisuseError(f"git cannot be asked for its hooks at {place}: {error}") from error
+    return Path(os.path.normpath(Path(base, named).absolute()))
 
 
 def scripts() -> Path:
