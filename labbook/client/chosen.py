@@ -46,6 +46,7 @@ def choose(
     show: Callable[[Any], Any] | None = None,
     mean: Any = None,
     std: Any = None,
+    sampling_rate: float | None = None,
     batch_size: int = BATCH_SIZE,
     step_now: Callable[[], int | None] | None = None,
 ) -> ChosenSet:
@@ -66,12 +67,14 @@ def choose(
     if every is not None:
         every = _whole("every", every)
     examples = read_examples(dataset, _pick(by, n, seed), n, seed)
-    fields, columns = examples_record(examples, target=target, show=show, mean=mean, std=std)
+    fields, columns = examples_record(
+        examples, target=target, show=show, mean=mean, std=std, sampling_rate=sampling_rate
+    )
     how = by if isinstance(by, str) else "indices"
     if examples.length is None and how == "random":
         how = "first"  # an iterable cannot be drawn from
     header = {"table": "examples", "set": name, "seed": seed, "by": how, **fields}
-    writer.array(header, [c.data for c in columns], None)
+    writer.array(header, [part for c in columns for part in c.parts()], None)
     return ChosenSet(
         writer,
         name,
@@ -249,7 +252,7 @@ class ChosenSet:
 
     def _write(self, columns: list[Column], step: int) -> None:
         header = {"table": "chosen", "set": self.name, "columns": header_of(columns)}
-        self._writer.array(header, [c.data for c in columns], step)
+        self._writer.array(header, [part for c in columns for part in c.parts()], step)
 
     def _skip(self, step: int, error: BaseException) -> None:
         self.skipped += 1
