@@ -7,15 +7,15 @@ data follows the same ones; what they are is stored once, with a digest that can
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from labbook.client.columns import Column, column, header_of
-from labbook.client.dataset import Examples, is_array, is_tensor, read_examples
+from labbook.client.dataset import Examples, read_examples, source_of
 from labbook.client.examples import examples_record
 from labbook.client.parts import Target
+from labbook.client.picking import By, pick
 from labbook.client.recorder import Recorder
-from labbook.client.selection import draw, given_indices
 from labbook.errors import MisuseError
 from labbook.paths import component
 
@@ -27,8 +27,6 @@ __all__ = ["BATCH_SIZE", "ChosenSet", "choose"]
 
 BATCH_SIZE = 256
 """Examples of one forward pass, unless choose(batch_size=) says otherwise."""
-
-By = Literal["random", "first"] | Sequence[int]
 
 
 def choose(
@@ -66,14 +64,17 @@ def choose(
     n, seed = _whole("n", n), _whole("seed", seed, least=None)
     if every is not None:
         every = _whole("every", every)
-    examples = read_examples(dataset, _pick(by, n, seed), n, seed)
+    source = source_of(dataset)
+    picked = pick(source, by, n, seed, target=target, show=show)
+    examples = read_examples(source, picked.indices, n, seed)
     fields, columns = examples_record(
         examples, target=target, show=show, mean=mean, std=std, sampling_rate=sampling_rate
     )
-    how = by if isinstance(by, str) else "indices"
-    if examples.length is None and how == "random":
-        how = "first"  # an iterable cannot be drawn from
-    header = {"table": "examples", "set": name, "seed": seed, "by": how, **fields}
+    if picked.notice is not None:
+        line = f"chosen set {name!r}: {picked.notice}"
+        writer.event("choose-slow", line, None, set=name)
+        writer.fault("choose-slow", line)
+    header = {"table": "examples", "set": name, "seed": seed, "by": picked.by, **fields}
     writer.array(header, [part for c in columns for part in c.parts()], None)
     return ChosenSet(
         writer,
@@ -82,7 +83,7 @@ def choose(
         digest=fields["digest"],
         seed=seed,
         target=target,
-        collate=collate or examples.collate,
+        collate=collate or source.collate,
         forward=forward,
         every=every,
         batch_size=_whole("batch_size", batch_size),
@@ -98,18 +99,6 @@ def _whole(what: str, value: Any, least: int | None = 1) -> int:
     if least is not None and whole < least:
         raise MisuseError(f"choose({what}=) must be at least {least}, got {whole}")
     return whole
-
-
-def _pick(by: Any, n: int, seed: int) -> Callable[[int | None], list[int] | None]:
-    if isinstance(by, str):
-        if by == "first":
-            return lambda length: None
-        if by == "random":
-            return lambda length: None if length is None else draw(length, n, seed)
-    elif hasattr(by, "__iter__"):
-        indices = list(by.tolist() if is_tensor(by) or is_array(by) else by)
-        return lambda length: given_indices(indices, length)
-    raise MisuseError(f'choose(by=) must be "random", "first" or indices, got {by!r}')
 
 
 class ChosenSet:

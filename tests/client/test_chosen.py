@@ -188,7 +188,10 @@ def test_more_than_there_are_is_all(journal):
     [
         ({"by": [1, 100]}, r"names example 100, but the data has 100 examples"),
         ({"by": [1, 1]}, r"names example 1 more than once"),
-        ({"by": "best"}, r'must be "random", "first" or indices, got \'best\''),
+        (
+            {"by": "best"},
+            r'must be "random", "stratified", "spread", "first" or indices, got \'best\'',
+        ),
         ({"by": []}, "no indices"),
         ({"n": 0}, r"choose\(n=\) must be at least 1, got 0"),
         ({"n": 2.5}, r"choose\(n=\) must be a whole number, got 2.5"),
