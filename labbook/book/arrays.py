@@ -67,7 +67,9 @@ def columns_of(array: Array) -> Iterator[ArrayColumn]:
             yield ArrayColumn(name, len(lengths), ragged, [None, *values.shape[1:]])
 
 
-def _taken(payload: bytes, at: int, dtype: np.dtype[Any], shape: list[int]) -> npt.NDArray[Any]:
+def _taken(
+    payload: bytes | memoryview, at: int, dtype: np.dtype[Any], shape: list[int]
+) -> npt.NDArray[Any]:
     size = dtype.itemsize * math.prod(shape)
     if at + size > len(payload):
         raise ValueError("its columns are longer than its payload")

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from labbook.client.columns import Column, column, header_of
+from labbook.client.columns import Column, column, header_of, rounded
 from labbook.client.dataset import Examples, read_examples, source_of
 from labbook.client.examples import examples_record
+from labbook.client.keeping import Keep, Keeping, keeping
 from labbook.client.parts import Target
 from labbook.client.picking import By, pick
 from labbook.client.recorder import Recorder
@@ -41,6 +42,8 @@ def choose(
     collate: Callable[[list[Any]], Any] | None = None,
     forward: Forward | None = None,
     every: int | None = None,
+    keep: Keep = None,
+    precision: Literal["float32", "bf16"] = "float32",
     show: Callable[[Any], Any] | None = None,
     mean: Any = None,
     std: Any = None,
@@ -64,6 +67,7 @@ def choose(
     n, seed = _whole("n", n), _whole("seed", seed, least=None)
     if every is not None:
         every = _whole("every", every)
+    how = keeping(keep, precision)
     source = source_of(dataset)
     picked = pick(source, by, n, seed, target=target, show=show)
     examples = read_examples(source, picked.indices, n, seed)
@@ -86,6 +90,7 @@ def choose(
         collate=collate or source.collate,
         forward=forward,
         every=every,
+        how=how,
         batch_size=_whole("batch_size", batch_size),
         step_now=step_now,
     )
@@ -116,6 +121,7 @@ class ChosenSet:
         collate: Callable[[list[Any]], Any] | None,
         forward: Forward | None,
         every: int | None,
+        how: Keeping,
         batch_size: int,
         step_now: Callable[[], int | None] | None,
     ) -> None:
@@ -136,6 +142,7 @@ class ChosenSet:
         self._collate = collate
         self._forward = forward
         self._every = every
+        self._how = how
         self._batch_size = batch_size
         self._step_now = step_now
         self._calls = -1
@@ -188,6 +195,8 @@ class ChosenSet:
             for key, value in given.items()
             if value is not None
         ]
+        if self._how.is_rounded:
+            made = [each if each.name == "loss" else rounded(each) for each in made]
         if not made:
             raise MisuseError("record() needs at least one column: record(step, loss=losses)")
         self._write(made, self._own_step() if step is None else operator.index(step))
@@ -207,6 +216,7 @@ class ChosenSet:
                 model,
                 loss,
                 self._collated(),
+                how=self._how,
                 forward=self._forward,
                 every_rank=every_rank,
             )
@@ -241,6 +251,7 @@ class ChosenSet:
 
     def _write(self, columns: list[Column], step: int) -> None:
         header = {"table": "chosen", "set": self.name, "columns": header_of(columns)}
+        header |= self._how.header
         self._writer.array(header, [part for c in columns for part in c.parts()], step)
 
     def _skip(self, step: int, error: BaseException) -> None:

@@ -28,7 +28,7 @@ def as_png(picture: NDArray[Any]) -> bytes:
     filtered[:, 1:] = picture[:, 1:] - picture[:, :-1]
     rows[:, 1:] = filtered.reshape(height, -1)
     head = struct.pack(">IIBBBBB", width, height, 8, _COLOUR_TYPES[channels], 0, 0, 0)
-    chunks = (b"IHDR", head), (b"IDAT", zlib.compress(rows, _LEVEL)), (b"IEND", b"")
+    chunks = (b"IHDR", head), (b"IDAT", zlib.compress(rows.tobytes(), _LEVEL)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(*chunk) for chunk in chunks)
 
 

@@ -139,7 +139,8 @@ def _levels(values: NDArray[Any], axis: int | None) -> NDArray[Any]:
     span = np.where(high > low, high - low, 1.0)
     with np.errstate(invalid="ignore"):
         levels = np.rint(np.where(known, (values - low) / span, 0.0) * 255)
-    return levels.astype(np.int64)
+    whole: NDArray[Any] = levels.astype(np.int64)
+    return whole
 
 
 def _on_host(value: Any) -> Any:

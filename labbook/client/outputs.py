@@ -1,0 +1,159 @@
+"""The columns of one observation, gathered batch by batch.
+
+`output` float32, the model's output; or what `choose(keep=)` makes of it:
+
+    keep="topK"    top_values float32, top_indices int32 (…, K), highest first; logsumexp float32
+    keep="argmax"  prediction int64 (examples,), int32 where there is one for each position
+    keep="stats"   output_mean, _std, _min, _max float32, output_nonfinite int64
+    a function     `output`, or a column for each name of the mapping it returns
+
+and, where the target is a class, `prediction` int64 and `correct` bool; where it is a class for
+each position (segmentation, sequences) and a summary is kept, `accuracy` float32: the share of
+positions that are right, of those whose target is a class.
+
+A list with one tensor, or one mapping of tensors, for each example (detection) becomes ragged
+columns, named as in the mappings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from labbook.client.batches import is_one_each, main_output
+from labbook.client.columns import Column, column, ragged_column, rounded
+from labbook.client.keeping import Keeping, class_axis, kept
+from labbook.errors import MisuseError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["OBSERVATION_BYTES", "Outputs"]
+
+OBSERVATION_BYTES: Final = 64 << 20
+"""An output that takes more in one observation is not recorded; its loss and prediction are."""
+
+_EXACT: Final = frozenset({"loss", "logsumexp", "accuracy"})  # small beside what is rounded
+
+
+class Outputs:
+    """Gathers what is recorded of `n` examples."""
+
+    def __init__(self, n: int, how: Keeping) -> None:
+        self.left_out: str | None = None
+        """Why some output was not recorded."""
+        self._n = n
+        self._how = how
+        self._parts: dict[str, list[Any]] = {"loss": []}
+        self._dropped: set[str] = set()
+        self._bytes = 0
+
+    def add_losses(self, losses: Tensor) -> None:
+        """Add one loss for each example of a batch."""
+        self._parts["loss"].append(losses.float())
+
+    def add(self, output: Any, truth: Any, n: int) -> None:
+        """Add the output of a batch of `n` examples; `truth` is their target, or None.
+
+        Raises `MisuseError` when the output's first axis does not count the examples.
+        """
+        how = self._how
+        scores = None if is_one_each(output, n) else main_output(output)
+        if callable(how.what):
+            self._add_all(how.what(output), n)
+        elif scores is None:
+            self._add_all(output, n)
+        elif scores.is_complex():
+            self.left_out = "the model's output is complex"
+        else:
+            _check(scores, n)
+            self._add_scores(scores.detach(), class_axis(scores, truth))
+        axis = None if scores is None else class_axis(scores, truth)
+        if scores is not None and axis is not None and scores.shape[0] == n:
+            self._add_prediction(scores.detach(), truth, axis)
+
+    def columns(self) -> list[Column]:
+        """Return what is known of every example."""
+        columns = []
+        for name, parts in self._parts.items():
+            if sum(map(len, parts)) == self._n:
+                made = self._column(name, parts)
+                is_rounded = self._how.is_rounded and name not in _EXACT
+                columns.append(rounded(made) if is_rounded else made)
+        return columns
+
+    def _column(self, name: str, parts: list[Any]) -> Column:
+        import torch
+
+        if isinstance(parts[0], list) or len({part.shape[1:] for part in parts}) > 1:
+            return ragged_column(name, [row for part in parts for row in part], self._n)
+        is_small = name == "top_indices" or (name == "prediction" and parts[0].ndim > 1)
+        return column(name, torch.cat(parts), self._n, "<i4" if is_small else None)
+
+    def _add_scores(self, scores: Tensor, axis: int | None) -> None:
+        named = {"output": scores} if self._how.what is None else kept(scores, self._how, axis)
+        for name, values in named.items():
+            self._keep(name, values, len(scores))
+
+    def _add_all(self, output: Any, n: int) -> None:
+        """Add every tensor of an output that is a mapping, or a list of one thing an example."""
+        if is_one_each(output, n):
+            is_named = isinstance(output[0], Mapping)
+            names = output[0] if is_named else ["output"]
+            for name in names:
+                self._keep(str(name), [each[name] if is_named else each for each in output], n)
+            return
+        named = output if isinstance(output, Mapping) else {"output": main_output(output)}
+        found = {name: values for name, values in named.items() if hasattr(values, "detach")}
+        if not found:
+            self.left_out = "the model's output holds no tensor"
+        for name, values in found.items():
+            _check(values, n)
+            self._keep(str(name), values, n)
+
+    def _keep(self, name: str, values: Any, n: int) -> None:
+        """Add a tensor of a batch, or a list of one for each example, if all of them fit."""
+        if name in self._dropped:
+            return
+        if isinstance(values, list):
+            values = [value.detach() for value in values]
+            n_values = sum(value.numel() for value in values)
+        else:
+            values = values.detach()
+            values = values.float() if values.is_floating_point() else values
+            n_values = values.numel()
+        self._bytes += 4 * n_values
+        if max(self._bytes, 4 * n_values * self._n // n) <= OBSERVATION_BYTES:
+            self._parts.setdefault(name, []).append(values)
+            return
+        self._parts.pop(name, None)
+        self._dropped.add(name)
+        self.left_out = (
+            f"the model's {name} has {n_values // n:,} values an example, more than "
+            f"{OBSERVATION_BYTES >> 20} MiB for {self._n:,} examples, and is not recorded; "
+            'choose(keep="top5"), "argmax", "stats" or a function records less'
+        )
+
+    def _add_prediction(self, scores: Tensor, truth: Tensor, axis: int) -> None:
+        """Add the class with the highest score and whether it is right."""
+        if scores.ndim > 2 and self._how.what is None:
+            return  # the output is kept; a class for each position would double it
+        prediction = scores.argmax(axis)
+        is_class = (truth >= 0) & (truth < scores.shape[axis])
+        if scores.ndim == 2:
+            if self._how.what != "argmax":
+                self._parts.setdefault("prediction", []).append(prediction)
+            if bool(is_class.all()):
+                self._parts.setdefault("correct", []).append(prediction == truth)
+            return
+        right = ((prediction == truth) & is_class).flatten(1).sum(1)
+        self._parts.setdefault("accuracy", []).append(right / is_class.flatten(1).sum(1))
+
+
+def _check(values: Any, n: int) -> None:
+    shape = tuple(values.shape)
+    if not shape or shape[0] != n:
+        raise MisuseError(
+            f"the model's output has shape {shape} for {n} examples; its first axis "
+            "must count them. choose(forward=lambda model, batch: …) returns what to record"
+        )
