@@ -45,6 +45,8 @@ class Outputs:
         self._n = n
         self._how = how
         self._parts: dict[str, list[Any]] = {"loss": []}
+        self._truths: list[Tensor] = []
+        self._n_classes = 0
         self._dropped: set[str] = set()
         self._bytes = 0
 
@@ -59,6 +61,7 @@ class Outputs:
         """
         how = self._how
         scores = None if is_one_each(output, n) else main_output(output)
+        axis = None if scores is None else class_axis(scores, truth)
         if callable(how.what):
             self._add_all(how.what(output), n)
         elif scores is None:
@@ -67,14 +70,14 @@ class Outputs:
             self.left_out = "the model's output is complex"
         else:
             _check(scores, n)
-            self._add_scores(scores.detach(), class_axis(scores, truth))
-        axis = None if scores is None else class_axis(scores, truth)
+            self._add_scores(scores.detach(), axis)
         if scores is not None and axis is not None and scores.shape[0] == n:
             self._add_prediction(scores.detach(), truth, axis)
 
     def columns(self) -> list[Column]:
         """Return what is known of every example."""
         columns = []
+        self._add_correct()
         for name, parts in self._parts.items():
             if sum(map(len, parts)) == self._n:
                 made = self._column(name, parts)
@@ -135,19 +138,27 @@ class Outputs:
         )
 
     def _add_prediction(self, scores: Tensor, truth: Tensor, axis: int) -> None:
-        """Add the class with the highest score and whether it is right."""
-        if scores.ndim > 2 and self._how.what is None:
-            return  # the output is kept; a class for each position would double it
-        prediction = scores.argmax(axis)
-        is_class = (truth >= 0) & (truth < scores.shape[axis])
+        """Add the class with the highest score, or where there are many how often it is right."""
         if scores.ndim == 2:
             if self._how.what != "argmax":
-                self._parts.setdefault("prediction", []).append(prediction)
-            if bool(is_class.all()):
-                self._parts.setdefault("correct", []).append(prediction == truth)
+                self._parts.setdefault("prediction", []).append(scores.argmax(1))
+            self._truths.append(truth)
+            self._n_classes = scores.shape[1]
+        elif self._how.what is not None:  # else the output is kept: a class for each is in it
+            is_class = (truth >= 0) & (truth < scores.shape[axis])
+            right = ((scores.argmax(axis) == truth) & is_class).flatten(1).sum(1)
+            self._parts.setdefault("accuracy", []).append(right / is_class.flatten(1).sum(1))
+
+    def _add_correct(self) -> None:
+        """Add whether the predictions are right, where every target is a class."""
+        import torch
+
+        predictions = self._parts.get("prediction", [])
+        if not self._truths or len(self._truths) != len(predictions):
             return
-        right = ((prediction == truth) & is_class).flatten(1).sum(1)
-        self._parts.setdefault("accuracy", []).append(right / is_class.flatten(1).sum(1))
+        truth = torch.cat(self._truths)
+        if bool(((truth >= 0) & (truth < self._n_classes)).all()):
+            self._parts["correct"] = [torch.cat(predictions) == truth]
 
 
 def _check(values: Any, n: int) -> None:

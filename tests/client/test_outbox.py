@@ -92,16 +92,14 @@ def test_the_caller_does_not_wait_for_the_disk(journal):
 def test_what_does_not_fit_into_the_queue_is_refused_with_a_reason(journal, monkeypatch):
     monkeypatch.setattr(module, "QUEUE_BYTES", 3 << 20)
     slow = Slow(journal.writer)
-    chosen = choose(slow, torch.rand(N, 16), N, outbox=Outbox(slow), show=lambda x: "")
-    slow.go.set()
-    slow = Slow(journal.writer)
-    chosen._outbox = Outbox(slow)
+    box = Outbox(slow)
+    chosen = choose(journal.writer, torch.rand(N, 16), N, outbox=box, show=lambda x: "")
     model = nn.Identity()
     observed = [chosen.observe(model, None, step) for step in range(4)]
     assert observed == [True, True, False, False]
     assert chosen.skipped == 2
     slow.go.set()
-    chosen._outbox.close(30)
+    box.close(30)
     assert {step for step, _ in journal.columns("chosen")} == {0, 1}
     events = journal.records(Event)
     assert [(e.fields["kind"], e.step) for e in events] == [
