@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from labbook.client.gauges import Gauges
     from labbook.client.outbox import Outbox
     from labbook.client.output import Output
+    from labbook.client.parts import Target
+    from labbook.client.picking import By
 
 __all__ = ["FINISH_S", "Run", "SeriesHandle"]
 
@@ -160,13 +162,29 @@ class Run:
         values.check_name(name)
         self._fact("axis", {"name": name})
 
-    def choose(self, dataset: Any, n: int = 64, **options: Any) -> ChosenSet:
-        """Choose the examples to follow across iterations; see `labbook.client.chosen.choose`."""
+    def choose(
+        self,
+        dataset: Any,
+        n: int = 64,
+        *,
+        name: str = "chosen",
+        seed: int = 0,
+        by: By = "random",
+        target: Target = None,
+        **options: Any,
+    ) -> ChosenSet:
+        """Choose the examples to follow across iterations, the same in every run on this data.
+
+        `by`: "random", "stratified" (by target), "spread" (far apart), "first" or indices. Further
+        options: collate, forward, every, keep, precision, show, mean, std, sampling_rate and
+        batch_size; see `labbook.client.chosen.choose`. Raises `MisuseError`.
+        """
         from labbook.client.chosen import choose
         from labbook.client.outbox import Outbox
 
         if self._outbox is None:
             self._outbox = Outbox(self._journal)
+        options |= {"name": name, "seed": seed, "by": by, "target": target}
         options.setdefault("step_now", lambda: self._steps.current)
         return choose(self._journal, dataset, n, outbox=self._outbox, **options)
 

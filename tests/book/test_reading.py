@@ -166,6 +166,21 @@ def test_observations_whose_columns_change_are_all_kept(make):
     assert sealed(run, journal).chosen().to_pylist() == before
 
 
+def test_of_several_ranks_at_one_step_the_lowest_counts(make):
+    run = make()
+    journals = []
+    for rank in (1, 0):
+        run.process(f"r{rank}-aaaaaa", 1, rank=rank)
+        journals.append(run.journal(f"r{rank}-aaaaaa"))
+        for step in range(3 + rank):
+            observe(journals[-1], step, [float(rank), float(rank)], width=1)
+    for reader in (run.read(), sealed(run, journals[0])):
+        table = reader.chosen()
+        assert table["step"].to_pylist() == [0, 1, 2, 3] * 2
+        assert table["loss"].to_pylist() == [0.0, 0.0, 0.0, 1.0] * 2
+        assert reader.chosen(superseded=True).num_rows == 2 * (3 + 4)
+
+
 def test_rows_of_unequal_length_are_lists(make):
     run = make()
     journal = run.journal()
