@@ -221,6 +221,7 @@ def test_texts_and_bytes_of_the_examples_are_columns(make):
         "columns": [{"name": "input", "dtype": "bytes", "shape": [3], "rows": 2}],
         "texts": ["a", "b"],
         "target_texts": ["A", None],
+        "digest": "sha256:abc",
     }
     journal.array(header, [array("I", [1, 2]).tobytes(), b"xyz"], None)
     for reader in (run.read(), sealed(run, journal)):
@@ -228,6 +229,8 @@ def test_texts_and_bytes_of_the_examples_are_columns(make):
             {"example": 0, "input": b"x", "text": "a", "target": "A"},
             {"example": 1, "input": b"yz", "text": "b", "target": None},
         ]
+        about = json.loads(reader.examples().schema.metadata[b"labbook"])
+        assert about["digest"] == "sha256:abc"
 
 
 @pytest.mark.parametrize(
