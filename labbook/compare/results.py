@@ -267,7 +267,8 @@ def _intervals(a: pa.Table, b: pa.Table) -> Iterator[tuple[str, Interval]]:
         raise ValueError("an example appears twice")
     _, left, right = np.intersect1d(ids_a, ids_b, assume_unique=True, return_indices=True)
     for name in a.column_names:
-        if name in {"example", "step", "time"} or name not in b.column_names:
+        # the numbers of classes have no mean
+        if name in {"example", "step", "time", "prediction"} or name not in b.column_names:
             continue
         one, other = _numbers(a.column(name)), _numbers(b.column(name))
         if one is not None and other is not None:
