@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from labbook.journal.reader import Array
 
-__all__ = ["ArrayColumn", "columns_of"]
+__all__ = ["ArrayColumn", "columns_of", "list_of"]
 
 _RESERVED: Final = frozenset({"step", "time", "example", "writer"})
 _MOST: Final = (1 << 31) - 1  # what a list's offsets can count
@@ -43,6 +43,14 @@ class _Described:
     shape: list[int]
     rows: int | None
     is_bytes: bool
+
+
+def list_of(kind: pa.DataType, width: int = -1) -> pa.DataType:
+    """The type of lists, of one width if that is given, as it comes back from Parquet.
+
+    Parquet calls what is in a list `element`, Arrow `item`: a journal must read as its seal does.
+    """
+    return pa.list_(pa.field("element", kind), width)
 
 
 def columns_of(array: Array) -> Iterator[ArrayColumn]:
@@ -114,8 +122,9 @@ def _as_arrow(values: npt.NDArray[Any]) -> pa.Array:
     width = math.prod(values.shape[1:])
     flat = pa.array(values.reshape(-1))
     if width == 0:
-        return pa.ListArray.from_arrays(np.zeros(len(values) + 1, np.int32), flat)
-    return pa.FixedSizeListArray.from_arrays(flat, width)
+        offsets = pa.array(np.zeros(len(values) + 1, np.int32))
+        return pa.ListArray.from_arrays(offsets, flat, type=list_of(flat.type))
+    return pa.FixedSizeListArray.from_arrays(flat, type=list_of(flat.type, width))
 
 
 def _as_ragged(
@@ -131,4 +140,5 @@ def _as_ragged(
     if is_bytes:
         buffers = [None, pa.py_buffer(offsets), pa.py_buffer(flat)]
         return pa.Array.from_buffers(pa.binary(), len(lengths), buffers)
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
+    listed = pa.array(flat)
+    return pa.ListArray.from_arrays(pa.array(offsets), listed, type=list_of(listed.type))

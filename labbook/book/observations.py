@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from labbook.book.arrays import columns_of
+from labbook.book.arrays import columns_of, list_of
 from labbook.book.facts import as_int
 from labbook.book.layout import TIME
 
@@ -115,7 +115,7 @@ def _with_equal_lists(tables: list[pa.Table]) -> list[pa.Table]:
         inner = [kind.value_type for kind in found if pa.types.is_nested(kind)]
         if len(found) > 1 and inner:
             same = inner[0] if all(kind == inner[0] for kind in inner) else pa.float64()
-            tables = [_as_lists(table, name, pa.list_(same)) for table in tables]
+            tables = [_as_lists(table, name, list_of(same)) for table in tables]
     return tables
 
 

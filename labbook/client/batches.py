@@ -82,6 +82,10 @@ def _vectors_as_tensors(item: Any) -> Any:
 
 def moved(value: Any, device: torch.device) -> Any:
     """Return a batch with all that can be moved on `device`; everything else as it is."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
 
     def move(part: Any) -> Any:
         # also batch classes of other libraries, which are no torch tensors

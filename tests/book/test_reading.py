@@ -136,9 +136,11 @@ def test_a_chosen_set_is_read_by_example_and_step(make):
     choose(journal, 2)
     for step in (10, 0):
         observe(journal, step, [1.0, 2.0])
+    types = set()
     for reader in (run.read(), sealed(run, journal)):
         assert reader.chosen_sets() == ["chosen"]
         table = reader.chosen()
+        types.add(str(table["output"].type))
         assert table.column_names == ["step", "time", "example", "loss", "output"]
         assert table["example"].to_pylist() == [0, 0, 1, 1]
         assert table["step"].to_pylist() == [0, 10, 0, 10]
@@ -150,6 +152,7 @@ def test_a_chosen_set_is_read_by_example_and_step(make):
         assert about["seed"] == 0
         with pytest.raises(StoreError, match="no chosen set 'other'; it has: chosen"):
             reader.chosen("other")
+    assert types == {"fixed_size_list<element: float>[3]"}
 
 
 def test_observations_whose_columns_change_are_all_kept(make):
@@ -191,12 +194,15 @@ def test_rows_of_unequal_length_are_lists(make):
     header = {"table": "chosen", "set": "chosen", "columns": columns, "precision": "bf16"}
     values = array("f", range(6)).tobytes(), array("f", [7, 8]).tobytes()
     journal.array(header, [array("I", [1, 2]).tobytes(), *values], 4)
+    types = []
     for reader in (run.read(), sealed(run, journal)):
         table = reader.chosen()
+        types.append(table.schema.types)
         assert table["boxes"].to_pylist() == [[0.0, 1.0], [2.0, 3.0, 4.0, 5.0]]
         assert table["loss"].to_pylist() == [7.0, 8.0]
         about = json.loads(table.schema.metadata[b"labbook"])
         assert about == {"precision": "bf16", "shapes": {"boxes": [None, 2], "loss": []}}
+    assert list(map(str, types[0])) == list(map(str, types[1])), "sealed or not, one type"
 
 
 def test_an_observation_may_come_in_parts(make):

@@ -256,6 +256,17 @@ def test_without_a_step_the_current_one_or_a_count(journal, model):
     assert [step for step, _ in journal.columns("chosen", "count")] == [0, 2]
 
 
+def test_the_callers_autocast_region_is_that_of_the_observation(journal, model):
+    chosen = choose(journal.writer, data(), 4)
+    chosen.observe(model, F.cross_entropy, step=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        chosen.observe(model, F.cross_entropy, step=1)
+    (_, full), (_, half) = journal.columns("chosen")
+    rounded = torch.tensor(half["output"]).bfloat16().float()
+    assert rounded.tolist() == half["output"].tolist()
+    assert rounded.tolist() != full["output"].tolist()
+
+
 class Exhausted(nn.Module):
     """Stands for a model that does not fit: torch itself refuses the allocation."""
 
