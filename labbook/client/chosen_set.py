@@ -161,10 +161,10 @@ class ChosenSet:
         finally:
             self._last, self._next = step, self._schedule.after(step)
         if left_out is not None:
-            self._tell("output-left-out", f"{left_out}; chosen set {self.name!r}", step)
-        if columns and not (every_rank and _rank() != 0):
-            return self._write(columns, step)
-        return True
+            self._tell("output-left-out", f"chosen set {self.name!r}: {left_out}", step)
+        if not columns or (every_rank and _rank() != 0):
+            return bool(columns)
+        return self._write(columns, step)
 
     def _is_new(self, epoch: Any) -> bool:
         """Whether this is another epoch than at the last call."""
@@ -202,10 +202,11 @@ class ChosenSet:
         self._writer.fault("observe-skipped", f"{text}; training goes on. {advice}")
 
     def _tell(self, kind: str, text: str, step: int) -> None:
-        """Record an event, once for each kind."""
+        """Record an event and say so, once for each kind."""
         if kind not in self._told:
             self._told.add(kind)
             self._writer.event(kind, text, step, set=self.name)
+            self._writer.fault(kind, text)
 
 
 _SMALLER = "choose(batch_size=) makes the batches smaller"

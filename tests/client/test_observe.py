@@ -234,8 +234,19 @@ def test_large_outputs_are_left_out_and_said_once(journal, monkeypatch):
     (event,) = journal.records(Event)
     assert event.fields["kind"] == "output-left-out"
     text = event.fields["text"]
-    assert "the model's output has 6,000 values an example, more than 0 MiB for 4 exam" in text
+    assert text.startswith("chosen set 'chosen': the model's output has 6,000 values an example, m")
+    assert journal.said == [text]
     assert 'choose(keep="top5"), "argmax", "stats" or a function records less' in text
+
+
+def test_nothing_recorded_is_not_called_recorded(journal):
+    class Mute(nn.Module):
+        def forward(self, x):
+            return "no tensor"
+
+    assert choose(journal.writer, data(), 4).observe(Mute(), None, step=0) is False
+    (line,) = journal.said
+    assert line == "chosen set 'chosen': the model's output holds no tensor"
 
 
 def test_not_due_is_not_observed(journal, model):
