@@ -93,6 +93,13 @@ def choose(
     fields, columns = examples_record(
         examples, target=target, show=show, mean=mean, std=std, sampling_rate=sampling_rate
     )
+    outbox = outbox or Outbox(writer)
+    holds = fields["digest"], examples.indices
+    if outbox.sets.setdefault(name, holds) != holds:
+        raise MisuseError(
+            f"this run has a chosen set {name!r} of other examples already; give each set a name "
+            'of its own: run.choose(…, name="train")'
+        )
     if picked.notice is not None:
         line = f"chosen set {name!r}: {picked.notice}"
         writer.event("choose-slow", line, None, set=name)
@@ -101,7 +108,7 @@ def choose(
     writer.array(header, [part for c in columns for part in c.parts()], None)
     return ChosenSet(
         writer,
-        outbox or Outbox(writer),
+        outbox,
         name,
         examples,
         Handling(target, collate or source.collate, forward, how, batch_size),

@@ -42,6 +42,8 @@ class Outbox:
     """The way of a run's observations into its journal. Thread-safe."""
 
     def __init__(self, writer: Recorder) -> None:
+        self.sets: dict[str, Any] = {}
+        """Names of the run's chosen sets, and what each of them holds."""
         self._writer = writer
         self._pid = os.getpid()
         self._changed = threading.Condition()  # over an RLock: a signal handler may come in between
@@ -115,7 +117,10 @@ class Outbox:
                 if not self._queue:
                     return
                 letter = self._queue[0]
-            self._write(letter)
+            try:
+                self._write(letter)
+            except MemoryError:
+                letter.refused("out of memory while it was written")
             with self._changed:
                 if self._queue and self._queue[0] is letter:
                     self._queue.popleft()

@@ -132,6 +132,27 @@ def test_the_end_waits_so_long_and_names_what_is_left(journal):
     slow.go.set()
 
 
+def test_running_out_of_memory_in_the_thread_is_told_and_survived(journal, monkeypatch):
+    box = Outbox(journal.writer)
+    told = []
+    with monkeypatch.context() as patch:
+
+        def exhausted(*given):
+            raise MemoryError
+
+        patch.setattr(journal.writer, "array", exhausted)
+        box.put({"table": "chosen", "set": "chosen"}, [large()], 0, told.append)
+        box.put({"table": "chosen", "set": "chosen"}, [large()], 1, told.append)
+        while len(told) < 2:
+            box._changed.acquire()
+            box._changed.wait(0.01)
+            box._changed.release()
+    assert told == ["out of memory while it was written"] * 2
+    box.put({"table": "chosen", "set": "chosen"}, [large()], 2, fail)
+    box.close(30)
+    assert {step for step, _ in journal.columns("chosen")} == {2}
+
+
 def test_a_forked_child_neither_hangs_nor_writes(journal):
     slow = Slow(journal.writer)
     box = Outbox(slow)

@@ -303,3 +303,13 @@ def test_several_sets_and_a_whole_validation_set(journal):
     for name, n in (("train", 16), ("val", 50)):
         ((_, columns),) = journal.columns("chosen", name)
         assert columns["output"].shape == (n, 3)
+
+
+def test_two_sets_of_a_run_cannot_have_one_name(start):
+    run = start()
+    first = run.choose(X, n=4)
+    again = run.choose(X.clone(), n=4)  # a cell of a notebook, run once more
+    assert again.digest == first.digest
+    with pytest.raises(MisuseError, match=r"has a chosen set 'chosen' of other examples already"):
+        run.choose(X, n=5)
+    run.choose(X, n=5, name="more")
