@@ -35,6 +35,8 @@ OBSERVATION_BYTES: Final = 64 << 20
 
 _EXACT: Final = frozenset({"loss", "logsumexp", "accuracy"})  # small beside what is rounded
 
+_OWN: Final = frozenset({"loss", "prediction", "correct", "accuracy"})
+
 
 class Outputs:
     """Gathers what is recorded of `n` examples."""
@@ -47,6 +49,7 @@ class Outputs:
         self._parts: dict[str, list[Any]] = {"loss": []}
         self._truths: list[Tensor] = []
         self._n_classes = 0
+        self._was_one_each = False
         self._dropped: set[str] = set()
         self._bytes = 0
 
@@ -60,7 +63,7 @@ class Outputs:
         Raises `MisuseError` when the output's first axis does not count the examples.
         """
         how = self._how
-        scores = None if is_one_each(output, n) else main_output(output)
+        scores = None if self._is_one_each(output, n) else main_output(output)
         axis = None if scores is None else class_axis(scores, truth)
         if callable(how.what):
             self._add_all(how.what(output), n)
@@ -100,11 +103,11 @@ class Outputs:
 
     def _add_all(self, output: Any, n: int) -> None:
         """Add every tensor of an output that is a mapping, or a list of one thing an example."""
-        if is_one_each(output, n):
+        if self._is_one_each(output, n):
             is_named = isinstance(output[0], Mapping)
             names = output[0] if is_named else ["output"]
-            for name in names:
-                self._keep(str(name), [each[name] if is_named else each for each in output], n)
+            for name in map(_free, names):
+                self._keep(name, [each[name] if is_named else each for each in output], n)
             return
         named = output if isinstance(output, Mapping) else {"output": main_output(output)}
         found = {name: values for name, values in named.items() if hasattr(values, "detach")}
@@ -112,7 +115,14 @@ class Outputs:
             self.left_out = "the model's output holds no tensor"
         for name, values in found.items():
             _check(values, n)
-            self._keep(str(name), values, n)
+            self._keep(_free(name), values, n)
+
+    def _is_one_each(self, output: Any, n: int) -> bool:
+        """See `is_one_each`; what earlier batches were settles what could be both."""
+        if not self._was_one_each:
+            self._was_one_each = is_one_each(output, n)
+            return self._was_one_each
+        return isinstance(output, list) and len(output) == n
 
     def _keep(self, name: str, values: Any, n: int) -> None:
         """Add a tensor of a batch, or a list of one for each example, if all of them fit."""
@@ -159,6 +169,16 @@ class Outputs:
         truth = torch.cat(self._truths)
         if bool(((truth >= 0) & (truth < self._n_classes)).all()):
             self._parts["correct"] = [torch.cat(predictions) == truth]
+
+
+def _free(name: Any) -> str:
+    """A name for a column of the user's own, if it is free."""
+    if name in _OWN:
+        raise MisuseError(
+            f"the model's output, or what choose(keep=) makes of it, has a column {name!r}, which "
+            "labbook records itself; give it another name in choose(keep=) or choose(forward=)"
+        )
+    return str(name)
 
 
 def _check(values: Any, n: int) -> None:

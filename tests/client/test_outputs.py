@@ -166,6 +166,20 @@ def test_the_loss_of_a_detector_is_cut_into_examples(journal):
     np.testing.assert_allclose(columns["loss"], wanted, rtol=1e-4)
 
 
+def test_a_last_batch_of_one_box_is_still_a_list(journal):
+    class Boxes(nn.Module):
+        def forward(self, x):
+            return [torch.ones(1 + (len(x) > 2), 4) for _ in x]
+
+    columns, *_ = observed(journal, Boxes(), data(11)[0])  # 5, 5 and 1 examples
+    assert [rows.shape for rows in columns["output"]] == [(2, 4)] * 10 + [(1, 4)]
+
+
+def test_names_that_labbook_uses_are_refused(journal):
+    with pytest.raises(MisuseError, match="has a column 'loss', which labbook records itself"):
+        observed(journal, Shaped(5), data(), keep=lambda output: {"loss": output[:, 0]})
+
+
 def test_sequences_padded_by_batch_are_lists(journal):
     class Padded(nn.Module):
         def forward(self, x):
