@@ -135,7 +135,7 @@ def write_observations(
         for table in tables:
             ordered = table.sort_by([("example", "ascending"), ("step", "ascending")])
             named = ordered.append_column(schema.field("writer"), constant(writer, len(ordered)))
-            most = max(256, min(MAX_GROUP, GROUP_BYTES * len(named) // max(1, named.nbytes)))
+            most = max(1, min(MAX_GROUP, GROUP_BYTES * len(named) // max(1, named.nbytes)))
             _, lengths = np.unique(named.column("example").to_numpy(), return_counts=True)
             for start, n in group_slices(lengths.tolist(), min(4096, most), most):
                 part.write(named.slice(start, n))

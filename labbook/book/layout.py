@@ -8,8 +8,8 @@ Every part is one Parquet file of one writer, zstd level 3, with page checksums:
     chosen/<set>/examples.parquet  example, <columns>                   in the order of the set
 
 `gauges` are sorted (name, time). `time` is in milliseconds, UTC; `fields` is a JSON object; a
-column of arrays is a FixedSizeList (List where the length varies), flattened in C order, and the
-schema metadata `labbook` holds the shapes as JSON.
+column of arrays is a FixedSizeList (List where the length varies), flattened in C order; pictures
+are PNG files; and the schema metadata `labbook` holds shapes and the like as JSON.
 
 Steps and times are DELTA_BINARY_PACKED, floating point values BYTE_STREAM_SPLIT, names and writers
 dictionaries: 3.3 bytes a point on real-looking metrics. A row group ends at a name's boundary once
@@ -148,8 +148,10 @@ class PartWriter:
                 use_dictionary=dictionaries or False,
                 column_encoding=encodings or None,
                 write_page_checksum=True,
-                # without it a dictionary is a plain string to every reader; lists need it
-                store_schema=any(pa.types.is_nested(field.type) for field in schema),
+                # without it a dictionary is a plain string to every reader; lists and what the
+                # schema says of them need it
+                store_schema=bool(schema.metadata)
+                or any(pa.types.is_nested(field.type) for field in schema),
                 write_statistics=True,
             )
         except BaseException:

@@ -7,13 +7,12 @@ never objects.
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
 
+from labbook.book.arrays import columns_of, list_of
 from labbook.book.facts import as_int
 from labbook.book.layout import TIME
 
@@ -25,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["METADATA", "examples_table", "observation_table", "set_of", "unified"]
 
 METADATA: Final = b"labbook"
-"""Key of the schema metadata: a JSON object with at least `shapes`: {column: shape}."""
+"""Key of the schema metadata: a JSON object with at least `shapes`: {column: shape of one example};
+null in a shape stands for a length that varies."""
 
-_RESERVED = frozenset({"step", "time", "example", "writer"})
+_TOLD = ("keep", "precision")  # what an observation's header says of all its columns
+_NOT_TOLD = frozenset({"table", "columns", "texts", "target_texts"})
 
 
 def set_of(array: Array, table: str) -> str | None:
@@ -39,87 +40,54 @@ def set_of(array: Array, table: str) -> str | None:
 
 
 def observation_table(array: Array) -> pa.Table:
-    """One observation as step, time, example, columns….
+    """One observation, or a part of one, as step, time, example, columns….
 
     Raises `ValueError` when the header does not describe the payload.
     """
-    columns = list(_columns(array))
-    n = len(columns[0][1]) if columns else 0
-    ids = array.header.get("examples")
-    example = np.arange(n, dtype=np.int32) if ids is None else np.asarray(ids, np.int32)
-    if example.shape != (n,) or any(len(values) != n for _, values in columns):
+    columns = list(columns_of(array))
+    n = columns[0].n if columns else 0
+    example = _examples_of(array, n)
+    if example.shape != (n,) or any(column.n != n for column in columns):
         raise ValueError("its columns differ in length")
     step = pa.array([array.step], pa.int64()).take(pa.array(np.zeros(n, np.int8)))
     time_ms = np.full(n, array.time_ns // 1_000_000)
     fields = {"step": step, "time": pa.array(time_ms).cast(TIME), "example": pa.array(example)}
-    shapes: dict[str, list[int]] = {}
-    for name, values in columns:
-        fields[name] = _as_arrow(values)
-        shapes[name] = list(values.shape[1:])
-    return pa.table(fields).replace_schema_metadata({METADATA: json.dumps({"shapes": shapes})})
-
-
-def examples_table(array: Array) -> pa.Table:
-    """A chosen set's inputs as example, columns…; raises `ValueError` like `observation_table`."""
-    columns = list(_columns(array))
-    n = len(columns[0][1]) if columns else 0
-    fields: dict[str, Any] = {"example": pa.array(np.arange(n, dtype=np.int32))}
-    about = {k: v for k, v in array.header.items() if k not in {"table", "columns", "texts"}}
-    about["shapes"] = {name: list(values.shape[1:]) for name, values in columns}
-    for name, values in columns:
-        if len(values) != n:
-            raise ValueError("its columns differ in length")
-        fields[name] = _as_arrow(values)
-    texts = array.header.get("texts")
-    if isinstance(texts, list) and (len(texts) == n or not columns):
-        if not columns:
-            fields["example"] = pa.array(np.arange(len(texts), dtype=np.int32))
-        fields["text"] = pa.array([None if t is None else str(t) for t in texts], pa.string())
+    about = {key: array.header[key] for key in _TOLD if key in array.header}
+    about["shapes"] = {column.name: column.shape for column in columns}
+    fields |= {column.name: column.values for column in columns}
     return pa.table(fields).replace_schema_metadata({METADATA: json.dumps(about)})
 
 
-def _columns(array: Array) -> Iterator[tuple[str, npt.NDArray[Any]]]:
-    described = array.header.get("columns")
-    if not isinstance(described, list):
-        raise ValueError("its header names no columns")
-    at = 0
-    for column in described:
-        name, dtype, shape = _described(column)
-        size = dtype.itemsize * math.prod(shape)
-        if at + size > len(array.payload):
-            raise ValueError("its columns are longer than its payload")
-        values = np.frombuffer(array.payload[at : at + size], dtype).reshape(shape)
-        at += size
-        yield f"{name}_" if name in _RESERVED else name, values
+def _examples_of(array: Array, n: int) -> npt.NDArray[np.int32]:
+    """Numbers of the examples: as listed, or counted from `first`; (n,)"""
+    ids = array.header.get("examples")
+    if ids is not None:
+        return np.asarray(ids, np.int32)
+    first = as_int(array.header.get("first", 0))
+    if first is None or first < 0:
+        raise ValueError(f"it begins with example {array.header.get('first')!r}")
+    return np.arange(first, first + n, dtype=np.int64).astype(np.int32)
 
 
-def _described(column: Any) -> tuple[str, np.dtype[Any], list[int]]:
-    if not isinstance(column, dict) or not isinstance(column.get("name"), str):
-        raise ValueError("a column without a name")
-    try:
-        dtype = np.dtype(str(column.get("dtype")))
-    except (TypeError, SyntaxError) as error:
-        raise ValueError(f"a column of dtype {column.get('dtype')!r}") from error
-    if dtype.kind not in "biuf" or dtype.itemsize > 8:
-        raise ValueError(f"a column of dtype {column.get('dtype')!r}")
-    shape = column.get("shape")
-    if not isinstance(shape, list) or not shape or not all((as_int(d) or 0) >= 0 for d in shape):
-        raise ValueError(f"a column of shape {shape!r}")
-    return column["name"], dtype, [int(d) for d in shape]
+def examples_table(array: Array) -> pa.Table:
+    """A chosen set's inputs as example, columns…; raises `ValueError` like `observation_table`.
 
-
-def _as_arrow(values: npt.NDArray[Any]) -> pa.Array:
-    """(n,) as it is, (n, …) as lists of the flattened rest."""
-    if values.dtype.itemsize == 2 and values.dtype.kind == "f":
-        values = values.astype(np.float32)  # exact; and every reader knows it
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    if values.ndim == 1:
-        return pa.array(values)
-    width = math.prod(values.shape[1:])
-    flat = pa.array(values.reshape(-1))
-    if width == 0:
-        return pa.ListArray.from_arrays(np.zeros(len(values) + 1, np.int32), flat)
-    return pa.FixedSizeListArray.from_arrays(flat, width)
+    Texts, of inputs and of targets, become the columns `text` and `target`.
+    """
+    columns = list(columns_of(array))
+    n = columns[0].n if columns else 0
+    about = {k: v for k, v in array.header.items() if k not in _NOT_TOLD}
+    about["shapes"] = {column.name: column.shape for column in columns}
+    if any(column.n != n for column in columns):
+        raise ValueError("its columns differ in length")
+    fields = {column.name: column.values for column in columns}
+    for key, name in (("texts", "text"), ("target_texts", "target")):
+        texts = array.header.get(key)
+        if isinstance(texts, list) and (len(texts) == n or not columns):
+            n = len(texts) if not columns else n
+            fields[name] = pa.array([None if t is None else str(t) for t in texts], pa.string())
+    fields = {"example": pa.array(np.arange(n, dtype=np.int32)), **fields}
+    return pa.table(fields).replace_schema_metadata({METADATA: json.dumps(about)})
 
 
 def unified(tables: list[pa.Table]) -> pa.Table:
@@ -147,7 +115,7 @@ def _with_equal_lists(tables: list[pa.Table]) -> list[pa.Table]:
         inner = [kind.value_type for kind in found if pa.types.is_nested(kind)]
         if len(found) > 1 and inner:
             same = inner[0] if all(kind == inner[0] for kind in inner) else pa.float64()
-            tables = [_as_lists(table, name, pa.list_(same)) for table in tables]
+            tables = [_as_lists(table, name, list_of(same)) for table in tables]
     return tables
 
 

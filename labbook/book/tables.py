@@ -261,7 +261,10 @@ class Tables:
         return None
 
     def chosen(self, chosen_set: str, *, superseded: bool = False) -> pa.Table | None:
-        """Observations by example and step; None when there are none."""
+        """Observations by example and step; None when there are none.
+
+        Where several ranks observed at a step, those of the lowest.
+        """
         found: list[tuple[str, pa.Table]] = []
         for manifest in self.seals.in_force():
             for part in manifest.parts:
@@ -273,7 +276,7 @@ class Tables:
             return None
         found.sort(key=lambda pair: self._order(pair[0]))
         if not superseded:
-            found = list(self._not_superseded(found))
+            found = list(self._not_superseded(self._once_a_step(found)))
         return unified([table for _, table in found]).sort_by(
             [("example", "ascending"), ("step", "ascending")]
         )
@@ -290,6 +293,22 @@ class Tables:
                         line = f"{path}: record {array.seq} is no observation: {error}"
                         if line not in self.damage:
                             self.damage.append(line)
+
+    def _once_a_step(self, tables: list[tuple[str, pa.Table]]) -> list[tuple[str, pa.Table]]:
+        """Leave out what a rank observed that a lower one of the same attempt observed too.
+
+        The tables are in order of their ranks.
+        """
+        owners: dict[tuple[int, Any], str] = {}
+        found = []
+        for writer, table in tables:
+            attempt = self._attempt(writer)
+            steps = pc.unique(table.column("step")).to_pylist()
+            of_others = [s for s in steps if owners.setdefault((attempt, s), writer) != writer]
+            others = pa.array(of_others, pa.int64())
+            is_mine = pc.invert(pc.is_in(table.column("step"), value_set=others))
+            found.append((writer, table.filter(is_mine) if of_others else table))
+        return found
 
     def _not_superseded(self, tables: list[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
         first: dict[int, int] = {}

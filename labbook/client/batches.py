@@ -13,7 +13,7 @@ from labbook.errors import MisuseError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Batch", "collated", "main_output", "moved", "one_of"]
+__all__ = ["Batch", "collated", "is_one_each", "main_output", "moved", "one_of"]
 
 _OUTPUT_NAMES = ("logits", "output", "out", "prediction", "predictions")
 
@@ -82,6 +82,10 @@ def _vectors_as_tensors(item: Any) -> Any:
 
 def moved(value: Any, device: torch.device) -> Any:
     """Return a batch with all that can be moved on `device`; everything else as it is."""
+    import torch
+
+    if isinstance(value, torch.Tensor):
+        return value.to(device)
 
     def move(part: Any) -> Any:
         # also batch classes of other libraries, which are no torch tensors
@@ -99,7 +103,26 @@ def one_of(value: Any, index: int, n: int) -> Any:
             return part[index : index + 1]
         return part
 
+    if is_one_each(value, n):
+        return value[index : index + 1]
     return _mapped(value, cut)
+
+
+def is_one_each(value: Any, n: int) -> bool:
+    """Whether this is a list of `n` mappings of tensors, or tensors, one for each example.
+
+    Detectors return such lists. A list of tensors that all have n entries is taken for a list of
+    whole batches instead, as models with several heads return it.
+    """
+    import torch
+
+    if not isinstance(value, list) or len(value) != n:
+        return False
+    if all(isinstance(each, Mapping) for each in value):
+        return all(isinstance(part, torch.Tensor) for each in value for part in each.values())
+    if not all(isinstance(each, torch.Tensor) for each in value):
+        return False
+    return not all(each.ndim and len(each) == n for each in value)
 
 
 def _mapped(value: Any, change: Callable[[Any], Any]) -> Any:

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from labbook.client.dataset import is_array, is_tensor, read_examples
+from labbook.client.dataset import is_array, is_tensor, read_examples, source_of
 from labbook.client.digest import example_digest, set_digest
 from labbook.client.files import fingerprint_path
 from labbook.client.selection import draw
@@ -99,7 +99,7 @@ def _sample(name: str, source: Any, length: int, deadline: Deadline) -> dict[str
             reason = f"out of time after {len(digests)} of {len(indices)} examples"
             break
         try:
-            examples = read_examples(source, lambda _, i=index: [i], 1, 0)  # type: ignore[misc]
+            examples = read_examples(source_of(source), [index], 1, 0)
         except MisuseError as error:
             text = str(error).replace("choose()", f"run.data({name!r}, …)")
             raise MisuseError(text) from error

@@ -17,7 +17,34 @@ from typing import Any
 from labbook.client.undisturbed import randomness_kept, seed_all
 from labbook.errors import MisuseError
 
-__all__ = ["Examples", "is_array", "is_tensor", "read_examples"]
+__all__ = ["Examples", "Source", "is_array", "is_tensor", "read_examples", "source_of"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Data that holds examples, and how to read them."""
+
+    data: Any
+    length: int | None
+    """None when it does not say."""
+    item_at: Callable[[int], Any] | None
+    """None where it can only be iterated."""
+    collate: Callable[[list[Any]], Any] | None = None
+    """A DataLoader's own collate function."""
+
+    def read(self, index: int, seed: int) -> Any:
+        """Read one example, its random transforms seeded; within `randomness_kept` only."""
+        seed_all(seed + index)
+        try:
+            return self.item_at(index) if self.item_at is not None else None
+        except Exception as error:
+            error.add_note(f"labbook: while choose() read example {index} of {self.what}")
+            raise
+
+    @property
+    def what(self) -> str:
+        """Its type, for messages."""
+        return _what(self.data)
 
 
 @dataclass(frozen=True)
@@ -28,8 +55,6 @@ class Examples:
     items: list[Any]
     length: int | None
     """Of the whole data; None when it does not say."""
-    collate: Callable[[list[Any]], Any] | None
-    """A DataLoader's own collate function."""
 
 
 def is_tensor(value: object) -> bool:
@@ -44,29 +69,29 @@ def is_array(value: object) -> bool:
     return numpy is not None and isinstance(value, (numpy.ndarray, numpy.generic))
 
 
-def read_examples(
-    dataset: Any, pick: Callable[[int | None], Sequence[int] | None], n: int, seed: int
-) -> Examples:
-    """Read the chosen examples.
-
-    `pick(length)` gives the indices, or None for "the first n". Random transforms of the dataset
-    are seeded for each example, so that every run sees the same view of it; all global generators
-    are as before when this returns.
-    """
+def source_of(dataset: Any) -> Source:
+    """Say how to read this data; raises `MisuseError` for what holds no examples."""
     collate = None
     if _is_loader(dataset):
         dataset, collate = dataset.dataset, dataset.collate_fn
-    length, item_at = _access(dataset)
+    return Source(dataset, *_access(dataset), collate)
+
+
+def read_examples(source: Source, indices: Sequence[int] | None, n: int, seed: int) -> Examples:
+    """Read these examples, or the first `n`.
+
+    Random transforms of the dataset are seeded for each example, so that every run sees the same
+    view of it; all global generators are as before when this returns.
+    """
     with randomness_kept():
-        if item_at is None:
-            indices, items = _first(dataset, pick(None), n, seed)
+        if source.item_at is None:
+            found, items = _first(source.data, indices, n, seed)
         else:
-            wanted = pick(length)
-            indices = list(range(min(n, length or n)) if wanted is None else wanted)
-            items = [_read(item_at, dataset, index, seed) for index in indices]
+            found = list(range(min(n, source.length or n)) if indices is None else indices)
+            items = [source.read(index, seed) for index in found]
     if not items:
-        raise MisuseError(f"choose() found no examples in {_what(dataset)}")
-    return Examples(indices, items, length, collate)
+        raise MisuseError(f"choose() found no examples in {source.what}")
+    return Examples(found, items, source.length)
 
 
 def _is_loader(dataset: Any) -> bool:
@@ -131,15 +156,6 @@ def _is_column(value: Any, *, lists: bool) -> bool:
     if is_tensor(value) or is_array(value):
         return bool(value.ndim)
     return lists and isinstance(value, (list, tuple))
-
-
-def _read(item_at: Callable[[int], Any], dataset: Any, index: int, seed: int) -> Any:
-    seed_all(seed + index)
-    try:
-        return item_at(index)
-    except Exception as error:
-        error.add_note(f"labbook: while choose() read example {index} of {_what(dataset)}")
-        raise
 
 
 def _first(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -110,12 +111,10 @@ def _unreduced(loss: Callable[..., Any], output: Any, target: Any, n: int) -> to
 def _agree(losses: torch.Tensor, batch: torch.Tensor) -> bool:
     import torch
 
-    losses, batch = losses.cpu().double(), batch.cpu()
-    mean = losses.mean()
+    losses = losses.cpu().double()  # the one time that a device is waited for
+    mean, whole = float(losses.mean()), float(batch)
+    if not (math.isfinite(mean) and math.isfinite(whole)):
+        return mean == whole or (math.isnan(mean) and math.isnan(whole))
     tolerance = _TOLERANCE.get(str(batch.dtype), _LOW_PRECISION_TOLERANCE)
     # the scale of the terms, not of their mean, bounds what rounding can do
-    scale = losses.abs().mean()
-    return bool(
-        torch.isclose(mean, batch.double(), rtol=tolerance, atol=0, equal_nan=True)
-        or (mean - batch.double()).abs() <= tolerance * scale
-    )
+    return abs(mean - whole) <= tolerance * float(torch.linalg.vector_norm(losses, 1)) / len(losses)

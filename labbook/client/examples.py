@@ -1,8 +1,9 @@
 """The examples of a chosen set as they are stored, once: inputs, targets, digests.
 
-Kinds: `image` (thumbnails, uint8 NHWC), `text`, `vector` (any small array: its own shape, float32
-or int64; rows of unequal length are filled with 0 and `lengths` tells) and `other` (nothing of the
-input is stored and `reason` says why). What is not known is absent, never guessed.
+Kinds: `image` (thumbnails, each a PNG file), `audio` (a PNG file of the waveform, and how long it
+is), `text`, `vector` (any small array: its own shape, float32 or int64; rows of unequal length are
+filled with 0 and `lengths` tells) and `other` (nothing of the input is stored and `reason` says
+why). What is not known is absent, never guessed.
 """
 
 from __future__ import annotations
@@ -10,17 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from labbook.client.columns import Column, column, header_of
+from labbook.client.columns import Column, binary_column, column, header_of
 from labbook.client.dataset import Examples, is_array, is_tensor
 from labbook.client.digest import example_digest, set_digest
 from labbook.client.parts import Target, display_input, inputs_and_target
-from labbook.client.thumbnails import SIDE, as_image, thumbnails
+from labbook.client.png import as_png
+from labbook.client.thumbnails import as_image, thumbnails
+from labbook.client.waveform import as_audio, is_audio, peak_of, waveform
 from labbook.errors import MisuseError
 
 __all__ = ["INPUT_BYTES", "INPUT_VALUES", "TEXT_CHARACTERS", "ExamplesRecord", "examples_record"]
 
-INPUT_BYTES = 8 << 20
-"""All stored inputs of one set: thumbnails get smaller to stay below it."""
+INPUT_BYTES = 32 << 20
+"""All stored inputs of one set: thumbnails get smaller and texts shorter to stay below it."""
 
 INPUT_VALUES = 4096
 """Values of one stored vector input, or of one target."""
@@ -39,6 +42,7 @@ def examples_record(
     show: Callable[[Any], Any] | None = None,
     mean: Any = None,
     std: Any = None,
+    sampling_rate: float | None = None,
 ) -> ExamplesRecord:
     """Describe a chosen set: what is stored of its inputs, targets and content."""
     n = len(examples.items)
@@ -47,7 +51,8 @@ def examples_record(
         [show(item) for item in examples.items] if show else [display_input(x) for x, _ in split]
     )
     digests = [example_digest(item) for item in examples.items]
-    inputs, columns = _inputs(shown, mean, std)
+    audio = _audio(shown, sampling_rate)
+    inputs, columns = audio if audio is not None else _inputs(shown, mean, std)
     targets, target_columns = _targets([y for _, y in split])
     header = {
         "digest": set_digest(digests),
@@ -67,10 +72,32 @@ def _digest_column(digests: Sequence[bytes | None]) -> Column:
     return Column("digest", "<u8", (len(digests),), data)
 
 
+def _audio(shown: list[Any], rate: float | None) -> ExamplesRecord | None:
+    """Waveforms, where all are audio; None where they are not."""
+    if rate is None and not all(map(is_audio, shown)):
+        return None
+    audios = [as_audio(value, rate) for value in shown]
+    known = [audio for audio in audios if audio is not None]
+    if len(known) < len(shown):
+        return _other("inputs are no waveforms: numbers (samples,) or (channels, samples)")
+    peak, n = peak_of(known), len(known)
+    rates = {audio.rate for audio in known}
+    header = {"kind": "audio", "encoding": "png", "peak": peak}
+    if len(rates) == 1:
+        header["sampling_rate"] = rates.pop()
+    return header, [
+        binary_column("input", [as_png(waveform(audio, peak)) for audio in known]),
+        column("samples", [len(audio.samples) for audio in known], n),
+        column("seconds", [audio.seconds for audio in known], n),
+    ]
+
+
 def _inputs(shown: list[Any], mean: Any, std: Any) -> ExamplesRecord:
     if all(isinstance(value, str) for value in shown):
-        cut = sum(len(value) > TEXT_CHARACTERS for value in shown)
-        return {"kind": "text", "texts": [t[:TEXT_CHARACTERS] for t in shown], "cut": cut}, []
+        # four bytes are the most that a character takes
+        most = max(1, min(TEXT_CHARACTERS, INPUT_BYTES // (4 * len(shown))))
+        cut = sum(len(value) > most for value in shown)
+        return {"kind": "text", "texts": [text[:most] for text in shown], "cut": cut}, []
     if all(_may_be_image(value) for value in shown):
         images = [as_image(value) for value in shown]
         known = [image for image in images if image is not None]
@@ -84,20 +111,16 @@ def _may_be_image(value: Any) -> bool:
 
 
 def _images(images: list[Any], mean: Any, std: Any) -> ExamplesRecord:
-    side = SIDE
-    while len(images) * side * side * 4 > INPUT_BYTES and side > 8:
-        side //= 2
     try:
-        small = thumbnails(images, side, mean, std)
+        small = thumbnails(images, INPUT_BYTES, mean, std)
     except ValueError as error:
         raise MisuseError(
             f"choose(mean=, std=) do not fit pictures of shape {images[0].shape}: {error}"
         ) from error
-    header = {"kind": "image", "sizes": small.sizes, "levels": list(small.levels)}
-    if small.pixels.nbytes > INPUT_BYTES:
-        return {"kind": "other", "reason": f"{len(images)} pictures are too many to store"}, []
-    pixels = small.pixels
-    return header, [Column("input", "|u1", tuple(pixels.shape), pixels.tobytes())]
+    if small is None:
+        return _other(f"{len(images)} pictures are too many to store")
+    header = {"kind": "image", "encoding": "png", "levels": list(small.levels)}
+    return header, [binary_column("input", [as_png(picture) for picture in small.pictures])]
 
 
 def _vectors(shown: list[Any]) -> ExamplesRecord:

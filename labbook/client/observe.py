@@ -12,18 +12,19 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from labbook.client.batches import Batch, main_output, moved
-from labbook.client.columns import Column, column
+from labbook.client.batches import Batch, moved
+from labbook.client.columns import Column
 from labbook.client.example_loss import NO_TARGET, example_losses
+from labbook.client.keeping import Keeping
+from labbook.client.outputs import Outputs
 from labbook.client.undisturbed import model_kept, randomness_kept, torch_settings_kept
 from labbook.errors import MisuseError
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor, nn
+    from torch import nn
 
 __all__ = [
-    "OUTPUT_VALUES",
     "Forward",
     "is_observing",
     "is_out_of_memory",
@@ -31,9 +32,6 @@ __all__ = [
     "observe",
     "unwrapped",
 ]
-
-OUTPUT_VALUES = 4096
-"""An output with more values an example is not recorded; its loss and prediction are."""
 
 Forward = Callable[[Any, Any], Any]
 """The user's own forward pass: (model, batch on the model's device) → output."""
@@ -54,6 +52,7 @@ def observe(
     loss: Callable[..., Any] | None,
     batches: list[Batch],
     *,
+    how: Keeping,
     forward: Forward | None = None,
     every_rank: bool = False,
 ) -> tuple[list[Column], str | None]:
@@ -62,9 +61,9 @@ def observe(
     A sharded model is refused before its forward pass unless the caller says, by `every_rank`,
     that all ranks are here.
 
-    Columns: `loss` (when one is given), `output`, and for class scores `prediction` (int64) and,
-    with whole-number targets, `correct` (bool). The second result is why the output was left out.
-    Raises what the forward pass and the loss raise, with a note on what was going on.
+    Columns: `loss` (when one is given), and those of `labbook.client.outputs`. The second result is
+    why some output was left out. Raises what the forward pass and the loss raise, with a note on
+    what was going on.
     """
     network = unwrapped(model)
     _refuse_lazy(network)
@@ -75,20 +74,16 @@ def observe(
             "chosen.observe(…, every_rank=True) on every rank at the same step"
         )
     device = _device_of(network)
-    parts: dict[str, list[Tensor]] = {}
-    left_out = None
+    outputs = Outputs(sum(batch.n for batch in batches), how)
     with _undisturbed(network, loss, sharded):
         for batch in batches:
             output = _forward(network, forward, batch, device)
-            scores = _scores(output, batch.n)
             target = moved(batch.target, device)
+            outputs.add(output, target, batch.n)
             if loss is not None:
                 wanted = NO_TARGET if target is None else target
-                losses = example_losses(loss, output, wanted, batch.n)
-                parts.setdefault("loss", []).append(losses.float())
-            left_out = _add_output(parts, scores) or left_out
-            _add_prediction(parts, scores, target, batch.n)
-    return _columns(parts, sum(batch.n for batch in batches), left_out)
+                outputs.add_losses(example_losses(loss, output, wanted, batch.n))
+        return outputs.columns(), outputs.left_out
 
 
 def unwrapped(model: Any) -> nn.Module:
@@ -193,64 +188,3 @@ def _described(inputs: Any) -> str:
         return ", ".join(f"{name}=…" for name in inputs)
     shape = getattr(inputs, "shape", None)
     return type(inputs).__name__ if shape is None else f"{type(inputs).__name__} {tuple(shape)}"
-
-
-def _scores(output: Any, n: int) -> Tensor | None:
-    scores: Tensor | None = main_output(output)
-    if scores is None:
-        return None
-    if not scores.ndim or scores.shape[0] != n:
-        raise MisuseError(
-            f"the model's output has shape {tuple(scores.shape)} for {n} examples; its first axis "
-            "must count them. choose(forward=lambda model, batch: …) returns what to record"
-        )
-    return scores.detach()
-
-
-def _add_output(parts: dict[str, list[Tensor]], scores: Tensor | None) -> str | None:
-    """Add the output, or say why not."""
-    if scores is None:
-        return "the model's output holds no tensor"
-    if scores.is_complex():
-        return "the model's output is complex"
-    if scores[0].numel() > OUTPUT_VALUES:
-        return (
-            f"the model's output has {scores[0].numel()} values an example, over the limit of "
-            f"{OUTPUT_VALUES}; choose(forward=…) may return less"
-        )
-    parts.setdefault("output", []).append(scores.float())
-    return None
-
-
-def _add_prediction(
-    parts: dict[str, list[Tensor]], scores: Tensor | None, truth: Any, n: int
-) -> None:
-    """Add the class with the highest score and whether it is right, where scores are of classes."""
-    import torch
-
-    if scores is None or scores.ndim != 2 or scores.shape[1] < 2 or not scores.is_floating_point():
-        return
-    if not (isinstance(truth, torch.Tensor) and truth.shape == (n,)):
-        return
-    if truth.is_floating_point() or truth.is_complex():
-        return
-    prediction = scores.argmax(1)
-    parts.setdefault("prediction", []).append(prediction)
-    if bool(((truth >= 0) & (truth < scores.shape[1])).all()):
-        parts.setdefault("correct", []).append(prediction == truth)
-
-
-def _columns(
-    parts: Mapping[str, list[Tensor]], n: int, left_out: str | None
-) -> tuple[list[Column], str | None]:
-    import torch
-
-    columns = []
-    for name, tensors in parts.items():
-        if sum(len(tensor) for tensor in tensors) != n:
-            continue  # not known for every example
-        if len({tensor.shape[1:] for tensor in tensors}) == 1:
-            columns.append(column(name, torch.cat(tensors), n))
-        else:
-            left_out = f"{name} has another shape in each batch; choose(batch_size=) or forward="
-    return columns, left_out

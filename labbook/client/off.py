@@ -99,8 +99,9 @@ class OffChosen:
     def __len__(self) -> int:
         return 0
 
-    def observe(self, model: Any, loss: Any = None, step: int | None = None, **how: Any) -> None:
+    def observe(self, model: Any, loss: Any = None, step: int | None = None, **how: Any) -> bool:
         """Record nothing."""
+        return False
 
     def record(self, step: int | None = None, **columns: Any) -> None:
         """Record nothing."""

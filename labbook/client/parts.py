@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from labbook.client.waveform import is_audio
 from labbook.errors import MisuseError
 
 __all__ = ["TARGET_NAMES", "Target", "display_input", "inputs_and_target", "is_vector"]
@@ -15,7 +16,7 @@ Target = str | int | Callable[[Any], Any] | None
 TARGET_NAMES = ("labels", "label", "target", "targets", "y")
 """Keys that hold the target of a mapping when the user names none, in this order."""
 
-_INPUT_NAMES = ("image", "img", "pixel_values", "text", "sentence", "input", "inputs", "x")
+_INPUT_NAMES = ("image", "img", "pixel_values", "audio", "text", "sentence", "input", "inputs", "x")
 
 
 def inputs_and_target(example: Any, target: Target = None) -> tuple[Any, Any]:
@@ -64,7 +65,7 @@ def _of_mapping(example: Mapping[Any, Any], target: Target) -> tuple[Any, Any]:
 
 def display_input(inputs: Any) -> Any:
     """The one part of an example's input that stands for it when it is shown."""
-    if not isinstance(inputs, Mapping):
+    if not isinstance(inputs, Mapping) or is_audio(inputs):
         return inputs
     name = next((k for k in _INPUT_NAMES if k in inputs), None)
     return inputs[name] if name is not None else next(iter(inputs.values()), None)

@@ -20,7 +20,11 @@ class Recorder(Protocol):
         """Write one event; `fields` are JSON values."""
 
     def array(
-        self, header: dict[str, Any], parts: Iterable[bytes | memoryview], step: int | None
+        self,
+        header: dict[str, Any],
+        parts: Iterable[bytes | memoryview],
+        step: int | None,
+        time_ns: int | None = None,
     ) -> None:
         """Write arrays: a header that describes the columns, and their bytes one after another."""
 

@@ -29,11 +29,14 @@ from labbook.paths import FORMAT, RunPaths
 if TYPE_CHECKING:
     import logging
 
-    from labbook.client.chosen import ChosenSet
+    from labbook.client.chosen_set import ChosenSet
     from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
     from labbook.client.gauges import Gauges
+    from labbook.client.outbox import Outbox
     from labbook.client.output import Output
+    from labbook.client.parts import Target
+    from labbook.client.picking import By
 
 __all__ = ["FINISH_S", "Run", "SeriesHandle"]
 
@@ -83,6 +86,7 @@ class Run:
         self._steps = Steps(first_step)
         self._devices = DeviceValues(journal)
         self._sealer = Sealer(journal)
+        self._outbox: Outbox | None = None
         self._registrar: Registrar | None = None
         self._gauges: Gauges | None = None
         self._output: Output | DescriptorOutput | None = None
@@ -158,12 +162,31 @@ class Run:
         values.check_name(name)
         self._fact("axis", {"name": name})
 
-    def choose(self, dataset: Any, n: int = 64, **options: Any) -> ChosenSet:
-        """Choose the examples to follow across iterations; see `labbook.client.chosen.choose`."""
-        from labbook.client.chosen import choose
+    def choose(
+        self,
+        dataset: Any,
+        n: int = 64,
+        *,
+        name: str = "chosen",
+        seed: int = 0,
+        by: By = "random",
+        target: Target = None,
+        **options: Any,
+    ) -> ChosenSet:
+        """Choose the examples to follow across iterations, the same in every run on this data.
 
+        `by`: "random", "stratified" (by target), "spread" (far apart), "first" or indices. Further
+        options: collate, forward, every, keep, precision, show, mean, std, sampling_rate and
+        batch_size; see `labbook.client.chosen.choose`. Raises `MisuseError`.
+        """
+        from labbook.client.chosen import choose
+        from labbook.client.outbox import Outbox
+
+        if self._outbox is None:
+            self._outbox = Outbox(self._journal)
+        options |= {"name": name, "seed": seed, "by": by, "target": target}
         options.setdefault("step_now", lambda: self._steps.current)
-        return choose(self._journal, dataset, n, **options)
+        return choose(self._journal, dataset, n, outbox=self._outbox, **options)
 
     def data(self, name: str, source: Any, *, seconds: float = 2.0) -> None:
         """Record a fingerprint of the data trained on: `run.data("train", dataset)`, or a path.
@@ -331,6 +354,8 @@ class Run:
         if self._registrar is not None:
             self._registrar.scan(final=True)
         self._devices.drain(0.5)
+        if self._outbox is not None:
+            self._outbox.close(FINISH_S / 2)
         self._journal.close()
         self._write_end(ending)
         self._sealer.finish(deadline - time.monotonic())

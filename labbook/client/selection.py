@@ -17,24 +17,25 @@ from labbook.errors import MisuseError
 __all__ = ["draw", "given_indices"]
 
 
-def draw(length: int, n: int, seed: int) -> list[int]:
+def draw(length: int, n: int, seed: int, salt: str = "") -> list[int]:
     """Draw `n` of `range(length)` without replacement, in ascending order; all when n ≥ length.
 
-    Robert Floyd's algorithm (Bentley & Floyd, CACM 30(9), 1987) over SHA-256 of a counter.
+    `salt` tells draws for different purposes apart. Robert Floyd's algorithm (Bentley & Floyd, CACM
+    30(9), 1987) over SHA-256 of a counter.
     """
     if n >= length:
         return list(range(length))
     taken: set[int] = set()
     for top in range(length - n, length):
-        candidate = _number(seed, length, top) % (top + 1)
+        candidate = _number(seed, length, top, salt) % (top + 1)
         taken.add(top if candidate in taken else candidate)
     return sorted(taken)
 
 
-def _number(seed: int, length: int, counter: int) -> int:
+def _number(seed: int, length: int, counter: int, salt: str) -> int:
     """128 bits: the remainder by any real length is uniform to within 2**-80."""
-    text = f"labbook chosen set 1:{seed}:{length}:{counter}".encode()
-    return int.from_bytes(hashlib.sha256(text).digest()[:16], "little")
+    text = f"labbook chosen set 1{salt}:{seed}:{length}:{counter}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
 
 
 def given_indices(by: Iterable[Any], length: int | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""Small pictures of image inputs: one uint8 array (examples, height, width, channels) for all.
+"""Small pictures of image inputs, uint8 (height, width, channels) each.
 
 Invariant: one mapping from values to grey levels for the whole set, stored beside it, so that two
 examples that differ in brightness differ in their thumbnails. numpy is imported here, and only for
@@ -7,7 +7,7 @@ programs whose inputs are arrays, tensors or PIL images.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,10 +30,8 @@ _PLAIN_MODES = ("L", "RGB", "RGBA", "I", "I;16", "F")  # PIL's whose array is th
 class Thumbnails:
     """The pictures, with what it takes to read them."""
 
-    pixels: NDArray[Any]
-    """uint8 (examples, height, width, channels); smaller ones stand in the upper left corner."""
-    sizes: list[list[int]]
-    """Height and width of each picture within `pixels`."""
+    pictures: list[NDArray[Any]]
+    """uint8 (height, width, channels) each."""
     levels: tuple[float, float]
     """The input values shown as 0 and 255."""
 
@@ -67,50 +65,74 @@ def as_image(value: Any) -> NDArray[Any] | None:
 
 def thumbnails(
     images: Sequence[NDArray[Any]],
-    side: int = SIDE,
+    most_bytes: int,
     mean: Any = None,
     std: Any = None,
-) -> Thumbnails:
-    """Shrink pictures to at most `side` × `side` and to 256 levels.
+) -> Thumbnails | None:
+    """Shrink pictures to `SIDE` × `SIDE`, or less where all would exceed `most_bytes` unpacked.
 
-    `mean` and `std` (a number, or one a channel) undo the dataset's own normalisation first.
+    `mean` and `std` (a number, or one a channel) undo the dataset's own normalisation first. None
+    when there are too many even at the least side.
     """
     import numpy as np
 
-    undone = [_undo(image, mean, std) for image in images]
-    low, high = _levels(undone)
-    small = [_shrink(image.astype(np.float32), side) for image in undone]
-    height, width = (max(image.shape[axis] for image in small) for axis in (0, 1))
-    channels = max(image.shape[2] for image in small)
-    pixels = np.zeros((len(small), height, width, channels), np.uint8)
-    for at, image in zip(pixels, small, strict=True):
-        level = (np.nan_to_num(image, nan=low) - low) / ((high - low) or 1.0) * 255
-        at[: image.shape[0], : image.shape[1]] = _spread(level.clip(0, 255).round(), channels)
-    return Thumbnails(pixels, [list(image.shape[:2]) for image in small], (low, high))
+    side = _side(images, most_bytes)
+    if side is None:
+        return None
+    # undone one by one, twice: all at once would hold every picture as floats
+    low, high = _levels(_undo(image, mean, std) for image in images)
+    pictures = []
+    for image in images:
+        small = _shrink(_undo(image, mean, std).astype(np.float32), side)
+        level = (np.nan_to_num(small, nan=low) - low) / ((high - low) or 1.0) * 255
+        pictures.append(level.clip(0, 255).round().astype(np.uint8))
+    return Thumbnails(pictures, (low, high))
+
+
+def _side(images: Sequence[NDArray[Any]], most_bytes: int) -> int | None:
+    """The largest side at which all pictures fit."""
+    for side in (SIDE, 48, 32, 24, 16, 12, 8):
+        if sum(h * w * image.shape[2] for image in images for h, w in [_size(image, side)]) <= (
+            most_bytes
+        ):
+            return side
+    return None
+
+
+def _size(image: NDArray[Any], side: int) -> tuple[int, int]:
+    """Height and width of a picture once it fits into `side` × `side`."""
+    height, width = image.shape[:2]
+    scale = min(1.0, side / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
 
 
 def _undo(image: NDArray[Any], mean: Any, std: Any) -> NDArray[Any]:
     import numpy as np
 
+    undone = image
     if std is not None:
-        image = image * np.asarray(std, np.float32)
+        undone = undone * np.asarray(std, np.float32)
     if mean is not None:
-        image = image + np.asarray(mean, np.float32)
-    return image
+        undone = undone + np.asarray(mean, np.float32)
+    if undone.shape != image.shape:
+        raise ValueError(f"they make {undone.shape[2]} channels of {image.shape[2]}")
+    return undone
 
 
-def _levels(images: Sequence[NDArray[Any]]) -> tuple[float, float]:
+def _levels(images: Iterable[NDArray[Any]]) -> tuple[float, float]:
     """0–255 for bytes, 0–1 for what lies within it (or nearly), else the set's own range."""
     import numpy as np
 
-    if all(image.dtype == np.uint8 for image in images):
+    low, high, is_bytes = np.inf, -np.inf, True
+    for image in images:
+        is_bytes = is_bytes and image.dtype == np.uint8
+        finite = image[np.isfinite(image)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    if is_bytes:
         return 0.0, 255.0
-    finite = [image[np.isfinite(image)] for image in images]
-    finite = [values for values in finite if values.size]
-    if not finite:
+    if low > high:
         return 0.0, 1.0
-    low = float(min(values.min() for values in finite))
-    high = float(max(values.max() for values in finite))
     # undoing a normalisation misses 0 and 1 by rounding
     return (0.0, 1.0) if low >= -1e-3 and high <= 1 + 1e-3 else (low, high)
 
@@ -119,25 +141,10 @@ def _shrink(image: NDArray[Any], side: int) -> NDArray[Any]:
     """Mean over areas; pictures that fit are returned as they are."""
     import numpy as np
 
-    scale = side / max(image.shape[:2])
-    if scale >= 1:
-        return image
-    for axis in (0, 1):
-        length = image.shape[axis]
-        edges = np.linspace(0, length, max(1, round(length * scale)) + 1).round().astype(int)
-        sums = np.add.reduceat(image, edges[:-1], axis=axis)
-        counts = np.diff(edges).reshape([-1 if i == axis else 1 for i in range(3)])
-        image = (sums / counts).astype(np.float32)
-    return image
-
-
-def _spread(image: NDArray[Any], channels: int) -> NDArray[Any]:
-    """Show a grey or opaque picture among ones with more channels."""
-    import numpy as np
-
-    if image.shape[2] == 1 and channels > 1:
-        image = np.repeat(image, min(channels, 3), axis=2)
-    if image.shape[2] < channels:
-        opaque = np.full((*image.shape[:2], channels - image.shape[2]), 255.0)
-        image = np.concatenate([image, opaque], axis=2)
+    for axis, length in enumerate(_size(image, side)):
+        if length < image.shape[axis]:
+            edges = np.linspace(0, image.shape[axis], length + 1).round().astype(int)
+            sums = np.add.reduceat(image, edges[:-1], axis=axis)
+            counts = np.diff(edges).reshape([-1 if i == axis else 1 for i in range(3)])
+            image = (sums / counts).astype(np.float32)
     return image

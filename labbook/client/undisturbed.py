@@ -6,7 +6,8 @@ buffer, attribute, hook and `requires_grad`, is what it was before. torch and nu
 when the program has imported them.
 
 What is not undone: parameters written in place by the forward pass itself, and changes inside
-objects (lists, caches of the user's own classes) that a module merely points to.
+objects (lists, caches of the user's own classes, what a hook of theirs keeps) that a module merely
+points to.
 """
 
 from __future__ import annotations
@@ -69,6 +70,13 @@ def torch_settings_kept() -> Iterator[None]:
         cudnn = torch.backends.cudnn
         for name in ("enabled", "benchmark", "deterministic"):
             after.callback(setattr, cudnn, name, getattr(cudnn, name))
+        flags = (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        )
+        after.callback(torch.use_deterministic_algorithms, flags[0], warn_only=flags[1])
+        after.callback(torch.set_default_dtype, torch.get_default_dtype())
+        _keep_autocast(torch, after)
         # a weight cast without gradient must not be found by the training step that follows in
         # the same autocast region: older torch then trains nothing (pytorch/pytorch#112583)
         after.callback(torch.set_autocast_cache_enabled, torch.is_autocast_cache_enabled())
@@ -80,6 +88,13 @@ def torch_settings_kept() -> Iterator[None]:
         # not inference_mode: a tensor that the model caches there could never train again
         after.enter_context(torch.no_grad())
         yield
+
+
+def _keep_autocast(torch: Any, after: ExitStack) -> None:
+    if hasattr(torch, "get_autocast_dtype"):  # torch 2.4; `with torch.autocast` undoes itself
+        for device in ("cpu", "cuda"):
+            after.callback(torch.set_autocast_enabled, device, torch.is_autocast_enabled(device))
+            after.callback(torch.set_autocast_dtype, device, torch.get_autocast_dtype(device))
 
 
 @contextmanager

@@ -137,8 +137,11 @@ def _header(run: RunReader, name: str) -> dict[str, Any]:
 
 def _chosen(a: RunReader, b: RunReader, notes: list[str]) -> Iterator[Paired]:
     try:
-        for name in sorted({*a.chosen_sets()} & {*b.chosen_sets()}):
-            why = _not_the_same(_header(a, name), _header(b, name))
+        sets = {*a.chosen_sets()}, {*b.chosen_sets()}
+        notes += [f"chosen set {name} is only in A" for name in sorted(sets[0] - sets[1])]
+        notes += [f"chosen set {name} is only in B" for name in sorted(sets[1] - sets[0])]
+        for name in sorted(sets[0] & sets[1]):
+            why = _not_the_same(a, b, name)
             if why:
                 notes.append(f"chosen set {name} is not paired: {why}")
                 continue
@@ -154,10 +157,31 @@ def _chosen(a: RunReader, b: RunReader, notes: list[str]) -> Iterator[Paired]:
         notes.append(f"a chosen set cannot be read: {error}")
 
 
-def _not_the_same(a: dict[str, Any], b: dict[str, Any]) -> str | None:
-    if a.get("digest") is None or b.get("digest") is None:
+def _not_the_same(a: RunReader, b: RunReader, name: str) -> str | None:
+    """Why two sets of a name cannot be compared; None when they hold the same examples."""
+    left, right = _header(a, name), _header(b, name)
+    if left.get("digest") is None or right.get("digest") is None:
         return "whether the examples are the same is not known"
-    return None if a["digest"] == b["digest"] else "the examples differ"
+    if left["digest"] == right["digest"]:
+        return None
+    how = [
+        f"{key} {left.get(key)} and {right.get(key)}"
+        for key in ("by", "seed", "n", "length")
+        if left.get(key) != right.get(key)
+    ]
+    if how:
+        return f"the examples differ: {', '.join(how)}"
+    n = _n_differing(a.examples(name), b.examples(name))
+    return "the examples differ" if n is None else f"{n} of its {left['n']} examples differ"
+
+
+def _n_differing(a: pa.Table, b: pa.Table) -> int | None:
+    """How many examples differ in content; None when that was not recorded of each."""
+    import numpy as np
+
+    if "digest" not in a.column_names or "digest" not in b.column_names:
+        return None
+    return int(np.sum(a.column("digest").to_numpy() != b.column("digest").to_numpy()))
 
 
 def _last_common(a: pa.Table, b: pa.Table) -> int | None:
@@ -243,7 +267,8 @@ def _intervals(a: pa.Table, b: pa.Table) -> Iterator[tuple[str, Interval]]:
         raise ValueError("an example appears twice")
     _, left, right = np.intersect1d(ids_a, ids_b, assume_unique=True, return_indices=True)
     for name in a.column_names:
-        if name in {"example", "step", "time"} or name not in b.column_names:
+        # the numbers of classes have no mean
+        if name in {"example", "step", "time", "prediction"} or name not in b.column_names:
             continue
         one, other = _numbers(a.column(name)), _numbers(b.column(name))
         if one is not None and other is not None:

@@ -31,6 +31,8 @@ Record (every kind has the same 32-byte head and ends with its CRC):
     3 EVENT     UTF-8 JSON object; "kind" and "text" are always there
     4 ARRAY     u32 h, then h bytes UTF-8 JSON header, then the columns' bytes one after another,
                 C order. The header: {"table": …, "set": …, "columns": [{"name", "dtype", "shape"}]}
+                Of rows of unequal length, "rows" is the number, "shape" begins with the sum of
+                their lengths, and rows × u32 lengths precede the values; "dtype" may be "bytes"
     5 LATE      m × (u32 index, f64 value): cells of the ROW with the same seq, once copied from
                 the device; a row's LATE may lie in a later segment
 

@@ -130,12 +130,19 @@ class JournalWriter:
         self._write(f.EVENT, json.dumps(body, default=repr).encode(), step)
 
     def array(
-        self, header: dict[str, Any], parts: Iterable[bytes | memoryview], step: int | None
+        self,
+        header: dict[str, Any],
+        parts: Iterable[bytes | memoryview],
+        step: int | None,
+        time_ns: int | None = None,
     ) -> None:
-        """Write the columns that `header` describes, their bytes in that order."""
+        """Write the columns that `header` describes, their bytes in that order.
+
+        `time_ns` is when they were measured, if that is not now.
+        """
         head = json.dumps(header).encode()
         body = b"".join((f.CRC.pack(len(head)), head, *parts))
-        self._write(f.ARRAY, body, step)
+        self._write(f.ARRAY, body, step, when_ns=time_ns)
 
     def late(self, seq: int, cells: Iterable[tuple[int, float]]) -> None:
         """Write values that were PENDING in the row with this seq."""
@@ -197,7 +204,14 @@ class JournalWriter:
 
     # ------------------------------------------------------------------ inside
 
-    def _write(self, kind: int, body: bytes, step: int | None, seq: int | None = None) -> None:
+    def _write(
+        self,
+        kind: int,
+        body: bytes,
+        step: int | None,
+        seq: int | None = None,
+        when_ns: int | None = None,
+    ) -> None:
         length = f.MIN_RECORD + len(body)
         if length > f.MAX_RECORD:
             self._drop("too-large", f"a record of {length} bytes is over the journal's 1 GiB")
@@ -207,7 +221,8 @@ class JournalWriter:
                 return
             number = next(self._seq) if seq is None else seq
             word = f.NO_STEP if step is None else step
-            head = f.HEAD.pack(length, kind, 0, 0, number, word, time.time_ns())
+            now = time.time_ns() if when_ns is None else when_ns
+            head = f.HEAD.pack(length, kind, 0, 0, number, word, now)
             if self._put(f.closed(head + body)) and self._size >= self._limit:
                 self._open()
 

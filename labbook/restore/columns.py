@@ -107,7 +107,8 @@ def _rows(values: pa.Array) -> npt.NDArray[Any]:
     elif _is_number(kind):
         return _numbers(values).reshape(len(values), 1)
     found = np.empty(len(values), object)
-    found[:] = [tuple(v) if isinstance(v, list) else v for v in values.to_pylist()]
+    for place, value in enumerate(values.to_pylist()):  # `found[:] =` would take lists for an axis
+        found[place] = tuple(value) if isinstance(value, list) else value
     return found
 
 

@@ -36,6 +36,7 @@ NAMES = (
     "watch_training",
     "snapshot_cost",
     "hook_cost",
+    "chosen_set",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from array import array
 
 import pytest
 
@@ -135,9 +136,11 @@ def test_a_chosen_set_is_read_by_example_and_step(make):
     choose(journal, 2)
     for step in (10, 0):
         observe(journal, step, [1.0, 2.0])
+    types = set()
     for reader in (run.read(), sealed(run, journal)):
         assert reader.chosen_sets() == ["chosen"]
         table = reader.chosen()
+        types.add(str(table["output"].type))
         assert table.column_names == ["step", "time", "example", "loss", "output"]
         assert table["example"].to_pylist() == [0, 0, 1, 1]
         assert table["step"].to_pylist() == [0, 10, 0, 10]
@@ -149,6 +152,7 @@ def test_a_chosen_set_is_read_by_example_and_step(make):
         assert about["seed"] == 0
         with pytest.raises(StoreError, match="no chosen set 'other'; it has: chosen"):
             reader.chosen("other")
+    assert types == {"fixed_size_list<element: float>[3]"}
 
 
 def test_observations_whose_columns_change_are_all_kept(make):
@@ -165,10 +169,86 @@ def test_observations_whose_columns_change_are_all_kept(make):
     assert sealed(run, journal).chosen().to_pylist() == before
 
 
+def test_of_several_ranks_at_one_step_the_lowest_counts(make):
+    run = make()
+    journals = []
+    for rank in (1, 0):
+        run.process(f"r{rank}-aaaaaa", 1, rank=rank)
+        journals.append(run.journal(f"r{rank}-aaaaaa"))
+        for step in range(3 + rank):
+            observe(journals[-1], step, [float(rank), float(rank)], width=1)
+    for reader in (run.read(), sealed(run, journals[0])):
+        table = reader.chosen()
+        assert table["step"].to_pylist() == [0, 1, 2, 3] * 2
+        assert table["loss"].to_pylist() == [0.0, 0.0, 0.0, 1.0] * 2
+        assert reader.chosen(superseded=True).num_rows == 2 * (3 + 4)
+
+
+def test_rows_of_unequal_length_are_lists(make):
+    run = make()
+    journal = run.journal()
+    columns = [
+        {"name": "boxes", "dtype": "<f4", "shape": [3, 2], "rows": 2},
+        {"name": "loss", "dtype": "<f4", "shape": [2]},
+    ]
+    header = {"table": "chosen", "set": "chosen", "columns": columns, "precision": "bf16"}
+    values = array("f", range(6)).tobytes(), array("f", [7, 8]).tobytes()
+    journal.array(header, [array("I", [1, 2]).tobytes(), *values], 4)
+    types = []
+    for reader in (run.read(), sealed(run, journal)):
+        table = reader.chosen()
+        types.append(table.schema.types)
+        assert table["boxes"].to_pylist() == [[0.0, 1.0], [2.0, 3.0, 4.0, 5.0]]
+        assert table["loss"].to_pylist() == [7.0, 8.0]
+        about = json.loads(table.schema.metadata[b"labbook"])
+        assert about == {"precision": "bf16", "shapes": {"boxes": [None, 2], "loss": []}}
+    assert list(map(str, types[0])) == list(map(str, types[1])), "sealed or not, one type"
+
+
+def test_an_observation_may_come_in_parts(make):
+    run = make()
+    journal = run.journal()
+    for first, losses in ((2, [30.0]), (0, [10.0, 20.0])):
+        column = {"name": "loss", "dtype": "<f4", "shape": [len(losses)]}
+        header = {"table": "chosen", "set": "chosen", "first": first, "columns": [column]}
+        journal.array(header, [array("f", losses).tobytes()], 4)
+    for reader in (run.read(), sealed(run, journal)):
+        table = reader.chosen()
+        assert table["example"].to_pylist() == [0, 1, 2]
+        assert table["loss"].to_pylist() == [10.0, 20.0, 30.0]
+
+
+def test_texts_and_bytes_of_the_examples_are_columns(make):
+    run = make()
+    journal = run.journal()
+    header = {
+        "table": "examples",
+        "set": "chosen",
+        "columns": [{"name": "input", "dtype": "bytes", "shape": [3], "rows": 2}],
+        "texts": ["a", "b"],
+        "target_texts": ["A", None],
+        "digest": "sha256:abc",
+    }
+    journal.array(header, [array("I", [1, 2]).tobytes(), b"xyz"], None)
+    for reader in (run.read(), sealed(run, journal)):
+        assert reader.examples().to_pylist() == [
+            {"example": 0, "input": b"x", "text": "a", "target": "A"},
+            {"example": 1, "input": b"yz", "text": "b", "target": None},
+        ]
+        about = json.loads(reader.examples().schema.metadata[b"labbook"])
+        assert about["digest"] == "sha256:abc"
+
+
 @pytest.mark.parametrize(
     "header",
     [
         {"columns": 3},
+        {"columns": [{"name": "x", "dtype": "<f4", "shape": [1], "rows": 1 << 40}]},
+        {"columns": [{"name": "x", "dtype": "<f4", "shape": [1], "rows": -1}]},
+        {"columns": [{"name": "x", "dtype": "<f4", "shape": [1], "rows": 1}]},
+        {"columns": [{"name": "x", "dtype": "bytes", "shape": [1]}]},
+        {"columns": [{"name": "x", "dtype": "<f4", "shape": [1]}], "first": -1},
+        {"columns": [{"name": "x", "dtype": "<f4", "shape": [1]}], "first": "a"},
         {"columns": [{"name": "x", "dtype": "|O8", "shape": [1]}]},
         {"columns": [{"name": "x", "dtype": "<f4", "shape": [1 << 40]}]},
         {"columns": [{"name": "x", "dtype": "<f4", "shape": [-1]}]},

@@ -148,10 +148,19 @@ def unpacked(record):
 
     columns, at = {}, 0
     for column in record.header["columns"]:
+        lengths = None
+        if "rows" in column:
+            lengths = np.frombuffer(record.payload, "<u4", column["rows"], at)
+            at += lengths.nbytes
         count = int(np.prod(column["shape"], dtype=int))
-        flat = np.frombuffer(record.payload, column["dtype"], count, at)
-        columns[column["name"]] = flat.reshape(column["shape"])
-        at += flat.nbytes
+        kind = "|u1" if column["dtype"] == "bytes" else column["dtype"]
+        values = np.frombuffer(record.payload, kind, count, at).reshape(column["shape"])
+        at += values.nbytes
+        if lengths is not None:
+            values = np.split(values, np.cumsum(lengths)[:-1])
+            if column["dtype"] == "bytes":
+                values = [row.tobytes() for row in values]
+        columns[column["name"]] = values
     assert at == len(record.payload)
     return columns
 

@@ -1,6 +1,8 @@
 """Choosing: which examples, out of what, and how they are stored."""
 
+import io
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +29,11 @@ class Images(Dataset):
 def table(n=100):
     generator = torch.Generator().manual_seed(1)
     return torch.rand(n, 1, 8, 8, generator=generator), torch.arange(n) % 10
+
+
+def pixels(png):
+    """The picture as another program reads it."""
+    return np.asarray(Image.open(io.BytesIO(png)))
 
 
 # ---------------------------------------------------------------- which
@@ -119,7 +126,8 @@ def test_the_same_data_in_any_form_gives_the_same_examples(journal, dataset):
     assert columns["index"].tolist() == list(chosen.indices)
     assert columns["target"].tolist() == [i % 10 for i in chosen.indices]
     wanted = (table()[0][list(chosen.indices)] * 255).round().to(torch.uint8)
-    assert columns["input"].tolist() == wanted.permute(0, 2, 3, 1).tolist()
+    shown = np.stack([pixels(png) for png in columns["input"]])
+    assert shown.tolist() == wanted[:, 0].tolist()
     assert journal.header()["kind"] == "image"
 
 
@@ -142,7 +150,7 @@ def test_a_mapping_of_columns_is_read_by_example(journal):
     x, y = table()
     choose(journal.writer, {"image": x, "label": y.tolist()}, 5)
     ((_, columns),) = journal.columns("examples")
-    assert columns["input"].shape == (5, 8, 8, 1)
+    assert [pixels(png).shape for png in columns["input"]] == [(8, 8)] * 5
     assert columns["target"].dtype == np.int64
 
 
@@ -180,7 +188,10 @@ def test_more_than_there_are_is_all(journal):
     [
         ({"by": [1, 100]}, r"names example 100, but the data has 100 examples"),
         ({"by": [1, 1]}, r"names example 1 more than once"),
-        ({"by": "best"}, r'must be "random", "first" or indices, got \'best\''),
+        (
+            {"by": "best"},
+            r'must be "random", "stratified", "spread", "first" or indices, got \'best\'',
+        ),
         ({"by": []}, "no indices"),
         ({"n": 0}, r"choose\(n=\) must be at least 1, got 0"),
         ({"n": 2.5}, r"choose\(n=\) must be a whole number, got 2.5"),
@@ -224,23 +235,38 @@ def test_large_pictures_become_small_ones(journal):
     big[:, :, 50:] = 200
     choose(journal.writer, list(big), 2)
     ((_, columns),) = journal.columns("examples")
-    assert columns["input"].shape == (2, 64, 32, 3)
-    assert set(columns["input"][0, 10, :, 0].tolist()) == {0, 200}
+    first = pixels(columns["input"][0])
+    assert first.shape == (64, 32, 3)
+    assert set(first[10, :, 0].tolist()) == {0, 200}
 
 
-def test_pictures_of_unequal_size_stand_in_one_array(journal):
+def test_pictures_may_differ_in_size_and_channels(journal):
     images = [
         (Image.new("L", (8, 6), 10), 0),
         (Image.new("RGB", (6, 8), (1, 2, 3)), 1),
+        (Image.new("RGBA", (5, 5), (1, 2, 3, 4)), 1),
     ]
-    choose(journal.writer, images, 2)
+    choose(journal.writer, images, 3)
     ((_, columns),) = journal.columns("examples")
-    header = journal.header()
-    assert columns["input"].shape == (2, 8, 8, 3)
-    assert header["sizes"] == [[6, 8], [8, 6]]
-    assert columns["input"][0, :6, :8].tolist() == [[[10] * 3] * 8] * 6
-    assert columns["input"][1, 0, 0].tolist() == [1, 2, 3]
-    assert header["digest"].startswith("sha256:")
+    grey, colour, clear = map(pixels, columns["input"])
+    assert grey.tolist() == [[10] * 8] * 6
+    assert colour.shape == (8, 6, 3)
+    assert colour[0, 0].tolist() == [1, 2, 3]
+    assert clear[4, 4].tolist() == [1, 2, 3, 4]
+    assert journal.header()["digest"].startswith("sha256:")
+
+
+def test_many_pictures_get_smaller_ones(journal, monkeypatch):
+    monkeypatch.setattr("labbook.client.examples.INPUT_BYTES", 10 * 24 * 24)
+    choose(journal.writer, list(np.zeros((10, 100, 100), np.uint8)), 10)
+    ((_, columns),) = journal.columns("examples")
+    assert {pixels(png).shape for png in columns["input"]} == {(24, 24)}
+
+
+def test_too_many_pictures_say_so(journal, monkeypatch):
+    monkeypatch.setattr("labbook.client.examples.INPUT_BYTES", 100)
+    choose(journal.writer, list(np.zeros((10, 100, 100), np.uint8)), 10)
+    assert journal.header()["reason"] == "10 pictures are too many to store"
 
 
 def test_a_normalisation_is_undone(journal):
@@ -251,7 +277,15 @@ def test_a_normalisation_is_undone(journal):
     ((_, columns),) = journal.columns("examples")
     assert journal.header()["levels"] == [0.0, 1.0]
     wanted = (raw.permute(0, 2, 3, 1) * 255).numpy()
-    assert np.abs(columns["input"] - wanted).max() <= 0.51
+    shown = np.stack([pixels(png) for png in columns["input"]])
+    assert np.abs(shown - wanted).max() <= 0.51
+
+
+def test_a_normalisation_that_does_not_fit_is_refused(journal):
+    with pytest.raises(
+        MisuseError, match=r"mean=, std=\) do not fit pictures of shape \(8, 8, 1\)"
+    ):
+        choose(journal.writer, torch.rand(2, 1, 8, 8), 2, mean=(0.1, 0.2), std=(1, 2))
 
 
 def test_levels_other_than_0_to_1_are_written_down(journal):
@@ -259,8 +293,66 @@ def test_levels_other_than_0_to_1_are_written_down(journal):
     choose(journal.writer, images, 4)
     assert journal.header()["levels"] == [-2.0, 6.0]
     ((_, columns),) = journal.columns("examples")
-    assert columns["input"].min() == 0
-    assert columns["input"].max() == 255
+    shown = np.stack([pixels(png) for png in columns["input"]])
+    assert (shown.min(), shown.max()) == (0, 255)
+
+
+def tone(seconds, rate, loudness):
+    t = np.arange(int(seconds * rate)) / rate
+    return (loudness * np.sin(2 * np.pi * 5 * t)).astype(np.float32)
+
+
+def test_audio_with_its_rate_becomes_a_waveform_and_a_length(journal):
+    # as Hugging Face datasets give audio
+    rows = [
+        {"audio": {"array": tone(s, 8000, s / 2), "sampling_rate": 8000, "path": "x"}, "label": i}
+        for i, s in enumerate((1.0, 2.0))
+    ]
+    choose(journal.writer, rows, 2)
+    ((_, columns),) = journal.columns("examples")
+    header = journal.header()
+    assert (header["kind"], header["sampling_rate"]) == ("audio", 8000)
+    assert columns["seconds"].tolist() == [1.0, 2.0]
+    assert columns["samples"].tolist() == [8000, 16000]
+    assert columns["target"].tolist() == [0, 1]
+    quiet, loud = map(pixels, columns["input"])
+    assert quiet.shape == loud.shape == (32, 128)
+    # one scale for the set: half as loud is half as high
+    height = [np.flatnonzero(wave.any(1)) for wave in (quiet, loud)]
+    assert (np.ptp(height[1]), np.ptp(height[0])) == (31, 16)
+
+
+def test_bare_waveforms_are_audio_only_when_the_rate_is_given(journal):
+    stereo = [np.stack([tone(0.5, 100, 1)] * 2) for _ in range(3)]
+    choose(journal.writer, stereo, 3, name="told", sampling_rate=100)
+    choose(journal.writer, [wave[0] for wave in stereo], 3, name="not told")
+    assert journal.header("examples", "told")["kind"] == "audio"
+    assert journal.header("examples", "not told")["kind"] == "vector"
+    choose(journal.writer, ["no", "sound"], 2, name="text", sampling_rate=100)
+    assert "inputs are no waveforms" in journal.header("examples", "text")["reason"]
+
+
+def test_show_may_make_audio(journal):
+    choose(journal.writer, torch.rand(3, 50), 2, show=lambda x: {"array": x, "sampling_rate": 25})
+    ((_, columns),) = journal.columns("examples")
+    assert columns["seconds"].tolist() == [2.0, 2.0]
+
+
+def test_a_decoder_is_asked_for_its_samples(journal):
+    class Decoder:  # stands for torchcodec's AudioDecoder, which needs FFmpeg
+        def get_all_samples(self):
+            return SimpleNamespace(data=torch.ones(2, 30), sample_rate=10)
+
+    choose(journal.writer, [Decoder(), Decoder()], 2)
+    ((_, columns),) = journal.columns("examples")
+    assert columns["seconds"].tolist() == [3.0, 3.0]
+
+
+def test_all_texts_together_are_bounded(journal, monkeypatch):
+    monkeypatch.setattr("labbook.client.examples.INPUT_BYTES", 4 * 2 * 5)
+    choose(journal.writer, ["a" * 100, "bc"], 2)
+    header = journal.header()
+    assert (header["texts"], header["cut"]) == (["aaaaa", "bc"], 1)
 
 
 def test_tokens_of_unequal_length_are_filled_up(journal):
@@ -311,6 +403,16 @@ def test_record_takes_what_the_user_computed(journal):
     assert two["seen"].dtype == bool
 
 
+def test_record_takes_lists_of_unequal_length(journal):
+    chosen = choose(journal.writer, table(), 3)
+    boxes = [torch.rand(2, 4), torch.empty(0, 4), torch.rand(1, 4)]
+    chosen.record(1, boxes=boxes, classes=[[1, 7], [], [2]])
+    ((_, columns),) = journal.columns("chosen")
+    assert [len(rows) for rows in columns["boxes"]] == [2, 0, 1]
+    assert columns["boxes"][2].tolist() == boxes[2].tolist()
+    assert [rows.tolist() for rows in columns["classes"]] == [[1, 7], [], [2]]
+
+
 @pytest.mark.parametrize(
     ("columns", "text"),
     [
@@ -318,7 +420,10 @@ def test_record_takes_what_the_user_computed(journal):
         ({"loss": [1.0, 2.0]}, r"'loss' has shape \(2,\); its first axis must count the 3"),
         ({"loss": 0.5}, "'loss' must be a sequence with one entry an example, got float"),
         ({"text": ["a", "b", "c"]}, "'text' must hold numbers"),
-        ({"output": [[1], [2, 3], [4]]}, "'output' must have one shape for all examples"),
+        (
+            {"output": [[[1]], [[2, 3]], [[4]]]},
+            r"'output' must have one shape for all examples, but for the first axis; got \(1, 1\)",
+        ),
         ({"big": [1, 2, 2**70]}, "too large for int64"),
     ],
 )

@@ -218,7 +218,9 @@ def test_lazy_parameters_are_left_to_the_training(journal):
     assert torch.nn.parameter.is_lazy(model.weight)
 
 
-def test_large_outputs_are_left_out_and_said_once(journal):
+def test_large_outputs_are_left_out_and_said_once(journal, monkeypatch):
+    monkeypatch.setattr("labbook.client.outputs.OBSERVATION_BYTES", 95_999)
+
     class Wide(nn.Module):
         def forward(self, x):
             return x.repeat(1, 1000)
@@ -231,7 +233,20 @@ def test_large_outputs_are_left_out_and_said_once(journal):
     ] * 3
     (event,) = journal.records(Event)
     assert event.fields["kind"] == "output-left-out"
-    assert "6000 values an example" in event.fields["text"]
+    text = event.fields["text"]
+    assert text.startswith("chosen set 'chosen': the model's output has 6,000 values an example, m")
+    assert journal.said == [text]
+    assert 'choose(keep="top5"), "argmax", "stats" or a function records less' in text
+
+
+def test_nothing_recorded_is_not_called_recorded(journal):
+    class Mute(nn.Module):
+        def forward(self, x):
+            return "no tensor"
+
+    assert choose(journal.writer, data(), 4).observe(Mute(), None, step=0) is False
+    (line,) = journal.said
+    assert line == "chosen set 'chosen': the model's output holds no tensor"
 
 
 def test_not_due_is_not_observed(journal, model):
@@ -250,6 +265,17 @@ def test_without_a_step_the_current_one_or_a_count(journal, model):
     assert [count.observe(model) for _ in range(4)] == [True, False, True, False]
     assert [step for step, _ in journal.columns("chosen", "at")] == [12]
     assert [step for step, _ in journal.columns("chosen", "count")] == [0, 2]
+
+
+def test_the_callers_autocast_region_is_that_of_the_observation(journal, model):
+    chosen = choose(journal.writer, data(), 4)
+    chosen.observe(model, F.cross_entropy, step=0)
+    with torch.autocast("cpu", torch.bfloat16):
+        chosen.observe(model, F.cross_entropy, step=1)
+    (_, full), (_, half) = journal.columns("chosen")
+    rounded = torch.tensor(half["output"]).bfloat16().float()
+    assert rounded.tolist() == half["output"].tolist()
+    assert rounded.tolist() != full["output"].tolist()
 
 
 class Exhausted(nn.Module):

@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from labbook.client.chosen import choose
 
@@ -120,6 +120,42 @@ def test_training_in_an_autocast_region_is_bitwise_equal(journal):
             model.calls -= 1
 
     same(train(probing, region), train(observer, region))
+
+
+class Augmented(Dataset):
+    """Random transforms, from every generator, in the loader's workers or in this process."""
+
+    def __len__(self):
+        return 48
+
+    def __getitem__(self, index):
+        x, y = data()[index]
+        return x + torch.rand(1) + random.random() + float(np.random.rand()), y
+
+
+def epochs(workers, choosing):
+    """What a shuffling loader of random transforms yields, with a chosen set beside it or not."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
+    model, seen = Net(), []
+    for epoch in range(2):
+        if choosing is not None:
+            choosing(model, epoch)
+        for x, y in DataLoader(Augmented(), 16, shuffle=True, num_workers=workers):
+            seen += [x.sum().item(), y.tolist(), model(x).sum().item()]
+    return seen
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("by", ["random", "stratified", "spread"])
+def test_choosing_and_observing_leave_a_loaders_order_and_seeds(journal, workers, by):
+    def choosing(model, epoch):
+        chosen = choose(journal.writer, Augmented(), 8, by=by, name=f"set{epoch}")
+        assert chosen.observe(model, F.cross_entropy, step=epoch)
+
+    assert epochs(workers, None) == epochs(workers, choosing)
+    assert epochs(0, None) != epochs(0, lambda model, epoch: next(iter(DataLoader(data()))))
 
 
 def test_the_test_can_fail(journal):

@@ -50,9 +50,15 @@ class Meddler(nn.Module):
         torch.backends.cudnn.benchmark = not torch.backends.cudnn.benchmark
         torch.backends.cudnn.deterministic = True
         torch.set_grad_enabled(True)
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.set_default_dtype(torch.float64)
+        for device in ("cpu", "cuda"):
+            torch.set_autocast_enabled(device, not torch.is_autocast_enabled(device))
+            torch.set_autocast_dtype(device, torch.float16)
         if self.fail:
             raise ZeroDivisionError("in the forward pass")
-        return self.live(self.frozen(x))
+        with torch.autocast("cpu", enabled=False):
+            return self.live(self.frozen(x))
 
 
 def state(model):
@@ -69,6 +75,15 @@ def state(model):
         "cudnn": (cudnn.enabled, cudnn.benchmark, cudnn.deterministic),
         "grad": torch.is_grad_enabled(),
         "cache": torch.is_autocast_cache_enabled(),
+        "autocast": [
+            (torch.is_autocast_enabled(device), torch.get_autocast_dtype(device))
+            for device in ("cpu", "cuda")
+        ],
+        "deterministic": (
+            torch.are_deterministic_algorithms_enabled(),
+            torch.is_deterministic_algorithms_warn_only_enabled(),
+        ),
+        "dtype": torch.get_default_dtype(),
         "attributes": sorted(vars(model)),
     }
 
@@ -215,10 +230,54 @@ SHARDED = """
 """
 
 
-@pytest.mark.slow
-def test_a_sharded_model_is_refused_unless_every_rank_is_here(tmp_path):
-    # two real processes: one alone would hang in its first all-gather
-    (tmp_path / "rank.py").write_text(textwrap.dedent(SHARDED))
+PARALLEL = """
+    import json, sys
+    import torch, torch.distributed as dist, torch.nn as nn, torch.nn.functional as F
+    from pathlib import Path
+    from torch.nn.parallel import DistributedDataParallel
+    from torch.utils.data import DataLoader, TensorDataset
+    from labbook.client.chosen import choose
+
+    class Writer:
+        def __init__(self):
+            self.steps = []
+        def array(self, header, parts, step):
+            if header["table"] == "chosen":
+                self.steps.append(step)
+
+    rank, folder = int(sys.argv[1]), Path(sys.argv[2])
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meet", rank=rank, world_size=2)
+    generator = torch.Generator().manual_seed(3)
+    data = TensorDataset(torch.rand(64, 4, generator=generator), torch.arange(64) % 2)
+    writer = Writer()
+    chosen = choose(writer, data, 16)
+
+    def train(observers):
+        torch.manual_seed(rank)
+        inner = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
+        model = DistributedDataParallel(inner)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        losses = []
+        for epoch in range(2):
+            for step, (x, y) in enumerate(DataLoader(data, 16, shuffle=True)):
+                loss = F.cross_entropy(model(x), y)
+                if rank in observers:
+                    assert chosen.observe(model, F.cross_entropy, epoch * 4 + step)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                losses.append(loss.item())
+        return losses, [value.tolist() for value in model.state_dict().values()]
+
+    plain = train(())
+    print(json.dumps([train((0,)) == plain, train((0, 1)) == plain, writer.steps]))
+    dist.destroy_process_group()
+"""
+
+
+def ranks_of(code, tmp_path):
+    """What two real processes print, one rank each."""
+    (tmp_path / "rank.py").write_text(textwrap.dedent(code))
     ranks = [
         subprocess.Popen(
             [sys.executable, str(tmp_path / "rank.py"), str(rank), str(tmp_path)],
@@ -229,13 +288,31 @@ def test_a_sharded_model_is_refused_unless_every_rank_is_here(tmp_path):
         for rank in (0, 1)
     ]
     try:
-        outputs = [process.communicate(timeout=50) for process in ranks]
+        outputs = [process.communicate(timeout=110) for process in ranks]
     finally:
         for process in ranks:
             process.kill()
-    for rank, (out, err) in enumerate(outputs):
-        assert ranks[rank].returncode == 0, err
-        refused, early, entered, steps, training = json.loads(out)
+    for process, (_, err) in zip(ranks, outputs, strict=True):
+        assert process.returncode == 0, err
+    return [json.loads(out) for out, _ in outputs]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_data_parallel_model_is_observed_on_one_rank_or_on_all(tmp_path):
+    # a forward pass through the wrapper on one rank alone would hang
+    for rank, (alone, together, steps) in enumerate(ranks_of(PARALLEL, tmp_path)):
+        assert alone
+        assert together
+        assert steps == [*range(8)] * (2 - rank)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_sharded_model_is_refused_unless_every_rank_is_here(tmp_path):
+    # one rank alone would hang in its first all-gather
+    for rank, found in enumerate(ranks_of(SHARDED, tmp_path)):
+        refused, early, entered, steps, training = found
         assert "call chosen.observe(…, every_rank=True) on every rank" in refused
         assert (early, entered) == (0, 1)
         assert steps == ([1] if rank == 0 else [])

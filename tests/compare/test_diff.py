@@ -291,7 +291,20 @@ def test_other_data_are_seen_by_the_chosen_set(project):
     found = compare(project, a, b)
     assert [item.name for item in found.section("data").items] == ["chosen set chosen"]
     assert found.results.paired == ()
-    assert "chosen set chosen is not paired: the examples differ" in found.results.notes
+    why = "chosen set chosen is not paired: 8 of its 8 examples differ"
+    assert why in found.results.notes
+    seeded = project.train(code=TRAIN.replace("n=8)", "n=8, seed=3)"))
+    why = "chosen set chosen is not paired: the examples differ: seed 0 and 3"
+    assert why in compare(project, a, seeded).results.notes
+
+
+def test_sets_that_only_one_run_has_are_named(project):
+    a = project.train()
+    b = project.train(code=TRAIN.replace("n=8)", 'n=8, name="val")'))
+    assert compare(project, a, b).results.notes == (
+        "chosen set chosen is only in A",
+        "chosen set val is only in B",
+    )
 
 
 def spoil(project, run, **changes):

@@ -134,3 +134,20 @@ def test_chosen_sets(tmp_path):
     assert found.verdict == "different"
     assert (found.first.step, found.first.absolute) == (2, pytest.approx(0.5, rel=1e-4))
     assert found.first.name == "chosen.output"
+
+
+def test_lists_and_pictures_of_chosen_sets(tmp_path):
+    np = pytest.importorskip("numpy")
+
+    def recorded(change):
+        run = labbook.start(args={}, book=tmp_path / "book", gauges=None, output=False)
+        chosen = run.choose(np.full((3, 8, 8), 7, np.uint8), n=3)
+        chosen.record(0, boxes=[[1.0, 2.0], [3.0, 4.0], [5.0]])
+        chosen.record(1, boxes=[[1.0, 2.0], [3.0, change], [5.0, 6.0]])
+        run.finish()
+        return labbook.open(tmp_path / "book").run(run.id)
+
+    a = recorded(4.0)
+    assert compare(a, recorded(4.0)).verdict == "bitwise"
+    found = compare(a, recorded(4.5))
+    assert (found.verdict, found.first.name, found.first.step) == ("different", "chosen.boxes", 1)

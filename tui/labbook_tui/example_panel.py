@@ -63,7 +63,8 @@ def _input_lines(example: Example, width: int, height: int, ink: Ink) -> list[Li
     if height < 3:
         return []
     if example.image is not None:
-        return draw_image(example.image, width, height, ink)
+        caption = [[seg(cut(example.text, width), ink.of("dim"))]] if example.text else []
+        return [*draw_image(example.image, width, height - len(caption), ink), *caption]
     if example.text:
         parts = [example.text[at : at + width] for at in range(0, len(example.text), width)]
         shown = parts[: min(height, 6)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labbook.book.pictures import picture_of
 from labbook.book.text import clean
 from labbook_tui.models import ChosenModel, Example, Want
 from labbook_tui.read.arrays import facts_of, floats, matrix
@@ -96,6 +97,9 @@ def _texts(inputs: Any, columns: list[str]) -> list[str]:
     for name in ("text", "texts", "input"):
         if name in columns and pa.types.is_string(inputs.column(name).type):
             return [clean(text) for text in inputs.column(name).to_pylist()]
+    if "seconds" in columns:  # audio: below its waveform
+        lengths = floats(inputs.column("seconds")).tolist()
+        return [f"{seconds:.3g} s" for seconds in lengths]
     return []
 
 
@@ -113,28 +117,33 @@ def _targets(inputs: Any, columns: list[str]) -> list[tuple[str, int | None]]:
     return out
 
 
-def pictures(inputs: Any) -> list[NDArray[np.float64]] | None:
+def pictures(inputs: Any) -> list[NDArray[np.float64] | None] | None:
     """Inputs as images (rows, columns[, 3]) from 0 to 1; None when they are not images.
 
-    The schema's metadata says so (`kind`, `shapes`, `sizes`); a file without it is guessed by the
-    number of values: squares of one or three channels.
+    PNG files, of pictures and of waveforms; one that cannot be decoded is None. Numbers without a
+    `kind` in the schema's metadata are guessed: squares of one or three channels.
     """
+    import pyarrow as pa
+
+    column = inputs.column("input")
+    if pa.types.is_binary(column.type):
+        found = [picture_of(png) for png in column.to_pylist()]
+        return [None if image is None else _plain(image / 255.0) for image in found]
     facts = facts_of(inputs)
-    values = matrix(inputs.column("input"))
+    values = matrix(column)
     if values is None or facts.get("kind") not in {None, "image"}:
         return None
     shape = _shape(facts, values.shape[1])
     if shape is None:
         return None
     images = values.reshape(-1, *shape).astype(np.float64)
-    if facts.get("kind") == "image" and str(inputs.column("input").type.value_type) == "uint8":
-        images = images / 255.0
-    else:
-        low, high = np.nanmin(images), np.nanmax(images)
-        images = (images - low) / (high - low or 1.0)
-    sizes = facts.get("sizes") or [shape[:2]] * len(images)
-    plain = images[..., 0] if shape[2] != 3 and shape[2] != 4 else images[..., :3]
-    return [image[: size[0], : size[1]] for image, size in zip(plain, sizes, strict=False)]
+    low, high = np.nanmin(images), np.nanmax(images)
+    return [_plain((image - low) / (high - low or 1.0)) for image in images]
+
+
+def _plain(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without an axis for one channel, and without transparency."""
+    return image[..., :3] if image.shape[2] >= 3 else image[..., 0]
 
 
 def _shape(facts: dict[str, Any], count: int) -> tuple[int, int, int] | None:
