@@ -125,15 +125,29 @@ def _as_arrow(values: npt.NDArray[Any]) -> pa.Array:
 def unified(tables: list[pa.Table]) -> pa.Table:
     """All rows of tables whose columns may differ: a column that is missing is null.
 
-    Lists of different lengths become lists of any length; numbers the wider type. The metadata is
-    the last table's.
+    Lists of different lengths become lists of any length; numbers the wider type. The metadata has
+    the shape of each column that has one shape in all tables.
     """
     if len({id(t.schema) for t in tables}) > 1 and any(
         not t.schema.equals(tables[0].schema) for t in tables[1:]
     ):
         tables = _with_equal_lists(tables)
     whole = pa.concat_tables(tables, promote_options="permissive")
-    return whole.replace_schema_metadata(tables[-1].schema.metadata)
+    found = {(table.schema.metadata or {}).get(METADATA) for table in tables}
+    return whole.replace_schema_metadata(_common_shapes(found))
+
+
+def _common_shapes(found: set[bytes | None]) -> dict[bytes, bytes]:
+    shapes: dict[str, Any] = {}
+    for about in sorted(filter(None, found)):
+        try:
+            told = json.loads(about)["shapes"].items()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            continue  # a part from elsewhere: its shapes are not known
+        for name, shape in told:
+            shapes[name] = shape if shapes.get(name, shape) == shape else None
+    known = {name: shape for name, shape in shapes.items() if shape is not None}
+    return {METADATA: json.dumps({"shapes": known}).encode()}
 
 
 def _with_equal_lists(tables: list[pa.Table]) -> list[pa.Table]:
