@@ -21,6 +21,7 @@ VERBS = {
         "ls": ("labbook.cli.listing:ls", "List the runs: filter, sort, pick columns."),
         "show": ("labbook.cli.showing:show", "Show everything known about one run."),
         "diff": ("labbook.cli.comparing:diff", "Show what changed between runs, counted."),
+        "dynamics": ("labbook.cli.observing:dynamics", "Show how examples were learned."),
         "lineage": ("labbook.cli.comparing:lineage", "Show which runs a run was derived from."),
     },
     "Evaluate": {

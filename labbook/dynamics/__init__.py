@@ -17,12 +17,14 @@ Invariant: only recorded rows are measured, superseded ones left out; what they 
 from labbook.dynamics.between import Between, between, mcnemar
 from labbook.dynamics.examples import examples
 from labbook.dynamics.inputs import Inputs, inputs
-from labbook.dynamics.looking import Sample, histogram, history, pairs, quantiles, sample
+from labbook.dynamics.looking import Sample, histogram, history, pairs, place_of, quantiles, sample
 from labbook.dynamics.missing import notes
 from labbook.dynamics.observed import Observed, read
+from labbook.dynamics.ordering import ORDERS, order
 from labbook.dynamics.steps import steps
 
 __all__ = [
+    "ORDERS",
     "Between",
     "Inputs",
     "Observed",
@@ -34,7 +36,9 @@ __all__ = [
     "inputs",
     "mcnemar",
     "notes",
+    "order",
     "pairs",
+    "place_of",
     "quantiles",
     "read",
     "sample",

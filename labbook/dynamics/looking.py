@@ -33,9 +33,10 @@ SEEDS: Final = 1 << 32
 def pairs(run: RunReader | Observed, examples: Sequence[int], step: int | None = None) -> pa.Table:
     """What went in and came out of some examples at one step (the last when None), in this order.
 
-    Columns: `step`, `example`, `index`, `target`, `loss`, `prediction`, `is_right`, `confidence`
-    (probability of the target's class) and `output` as recorded; null where unknown. Raises
-    `MisuseError` for an example or a step that was not observed.
+    Columns: `step`, `example`, `index`, `target`, `loss`, `prediction`, `is_right`, `probability`
+    (of the highest class score), `confidence` (probability of the target's class), `error` (root
+    mean square of output less target, where both are real numbers) and `output` as recorded; null
+    where unknown. Raises `MisuseError` for an example or a step that was not observed.
     """
     seen = observed(run)
     return _pairs(seen, _rows_of(seen, examples), place_of(seen, step))
@@ -102,9 +103,10 @@ def sample(
 def history(run: RunReader | Observed, example: int, name: str | None = None) -> pa.Table:
     """All observations of one example: a row for each step at which it was observed.
 
-    Columns: `step`, `loss`, `prediction`, `is_right`, `confidence`, and `event`: "learned" (right
-    after wrong, or from the first), "forgotten" (wrong after right), or null. Raises `MisuseError`
-    for an example that is not in the set, and as `read`.
+    Columns: `step`, `loss`, `prediction`, `is_right`, `probability`, `confidence`, `error` (as in
+    `pairs`), and `event`: "learned" (right after wrong, or from the first), "forgotten" (wrong
+    after right), or null. Raises `MisuseError` for an example that is not in the set, and as
+    `read`.
     """
     seen = observed(run, name)
     [row] = _rows_of(seen, [example])
@@ -197,8 +199,9 @@ def _pairs(seen: Observed, rows: Ints, column: int) -> pa.Table:
 
 
 def _values(seen: Observed, cells: tuple[Any, Any]) -> dict[str, pa.Array]:
-    """Loss, prediction, whether it is right, and confidence, of some cells."""
+    """What is known of some cells, null where nothing is."""
     n = len(cells[1])
+    scores, apart = seen.scores, seen.residuals
 
     def of(grid: Grid | None, kind: Any) -> pa.Array:
         if grid is None or not grid.known.shape[1]:
@@ -209,5 +212,7 @@ def _values(seen: Observed, cells: tuple[Any, Any]) -> dict[str, pa.Array]:
         "loss": of(seen.loss, pa.float64()),
         "prediction": of(seen.prediction if seen.has_classes else None, pa.int64()),
         "is_right": of(seen.correct, pa.bool_()),
+        "probability": of(scores and seen.grid(scores.top), pa.float64()),
         "confidence": of(seen.confidence, pa.float64()),
+        "error": of(apart and seen.grid(apart.error), pa.float64()),
     }
