@@ -79,9 +79,7 @@ def _numbers(found: Between) -> Iterator[str]:
     assert found.table is not None
     first = Counter(found.table.column("first").to_pylist())
     if set(first) - {None}:
-        yield (
-            f"right first: A {first['a']}, B {first['b']}, both together or never {first['same']}"
-        )
+        yield (f"right first: A {first['a']}, B {first['b']}; together or never {first['same']}")
     if found.p_value is not None:
         only = len(found.only_right_in("a")), len(found.only_right_in("b"))
         yield (

@@ -27,6 +27,8 @@ _COLUMNS, _LINES = 16, 8
 _GAP = "  "
 
 Row = dict[str, Any]
+Part = tuple[str, str]
+"""Words, and how they are painted."""
 
 
 class Gallery:
@@ -67,7 +69,7 @@ class Gallery:
         for at, pair in enumerate(dynamics.pairs(self._seen, ids, self._step).to_pylist()):
             head = f"#{pair['example']}" + (f" {heads[at]}" if heads else "")
             last = clean(caption({**rows[at], **pair}))
-            texts.append((pair["example"], [head, *_facts(pair), last]))
+            texts.append((pair["example"], [(head, "bold"), *_facts(pair), (last, "")]))
         if self.is_pictures:
             return self._pictures(texts)
         return [line for example, parts in texts for line in self._plain(example, parts)]
@@ -85,20 +87,20 @@ class Gallery:
             return clean(text)
         return None if vector is None else sparkline(vector.tolist(), self.width - 2)
 
-    def _pictures(self, texts: list[tuple[int, list[str]]]) -> list[str]:
+    def _pictures(self, texts: list[tuple[int, list[Part]]]) -> list[str]:
         cards = []
         for example, parts in texts:
             picture = self.picture(example, _COLUMNS, _LINES)
             wide = 0 if not picture else cell_width(click.unstyle(picture[0]))
             room = _CARD - len(_GAP) - wide - 1
-            captions = [_padded(cut(part, room), room) for part in parts]
-            captions[0] = _bold(captions[0])
+            captions = [_painted(_padded(cut(text, room), room), how) for text, how in parts]
             height = max(len(picture), len(captions))
             picture += [" " * wide] * (height - len(picture))
             captions += [" " * room] * (height - len(captions))
             cards.append([f"{p} {c}" for p, c in zip(picture, captions, strict=True)])
-        lines = []
+        lines: list[str] = []
         for at in range(0, len(cards), self.per_row):
+            lines += [""] * bool(at)
             row = cards[at : at + self.per_row]
             height = max(map(len, row))
             blank = " " * (_CARD - len(_GAP))
@@ -106,21 +108,25 @@ class Gallery:
             lines += [_GAP.join(parts).rstrip() for parts in zip(*full, strict=True)]
         return lines
 
-    def _plain(self, example: int, parts: list[str]) -> list[str]:
-        line = _GAP.join([_padded(parts[0], 5), *parts[1:]])
-        text = self.text(example)
-        first = cut(line, self.width)
-        return [first] if text is None else [first, cut(f"{_GAP}{text}", self.width)]
+    def _plain(self, example: int, parts: list[Part]) -> list[str]:
+        room, words = self.width, []
+        for part, how in parts:
+            word = cut(part, room)
+            room -= cell_width(word) + len(_GAP)
+            words.append(_painted(word, how))
+        line, text = _GAP.join(words), self.text(example)
+        return [line] if text is None else [line, cut(f"{_GAP}{text}", self.width)]
 
 
-def _facts(row: dict[str, Any]) -> list[str]:
-    """Target and output in words."""
-    facts = [] if row["target"] is None else [f"target {shown(row['target'])}"]
+def _facts(row: Row) -> list[Part]:
+    """Target and output in words, an output that is wrong in red."""
+    facts = [] if row["target"] is None else [(f"target {shown(row['target'])}", "")]
+    how = "red" if row["is_right"] is False else ""
     if row["prediction"] is not None:
         share = "" if row["probability"] is None else f" {row['probability']:.0%}"
-        facts.append(f"output {row['prediction']}{share}")
+        facts.append((f"output {row['prediction']}{share}", how))
     elif row["output"] is not None:
-        facts.append(f"output {shown(row['output'])}")
+        facts.append((f"output {shown(row['output'])}", how))
     return facts
 
 
@@ -147,5 +153,7 @@ def _padded(text: str, room: int) -> str:
     return text + " " * (room - cell_width(text))
 
 
-def _bold(text: str) -> str:
-    return click.style(text, bold=True) if has_colour() else text
+def _painted(text: str, how: str) -> str:
+    if not how or not has_colour():
+        return text
+    return click.style(text, bold=True) if how == "bold" else click.style(text, fg=how)

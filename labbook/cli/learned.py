@@ -65,24 +65,28 @@ def overview(seen: Observed, table: pa.Table, steps: pa.Table, at: int) -> Itera
         return
     row = steps.slice(at, 1).to_pylist()[0]
     yield ""
-    ends = f"median; {number_text(row['min_loss'])} to {number_text(row['max_loss'])} at the end"
-    yield from _curve("loss", steps, "median_loss", ends if row["n_loss"] else "")
+    yield from _curve("loss", steps, "median_loss", "median")
     yield from _curve("accuracy", steps, "accuracy", "")
-    yield from _curve("agreement", steps, "agreement", "of predictions with the ones before")
+    yield from _curve("agreement", steps, "agreement", "with the one before")
     yield from _curve("calibration", steps, "calibration_error", _calibration(seen))
     yield from _curve("error", steps, "error", "root mean square")
     yield from _curve("R squared", steps, "r_squared", "")
+    yield _dim(f"at step {row['step']}")
+    if row["n_loss"]:
+        five = "  ".join(number_text(row[f"{word}_loss"]) for word in _QUARTILES)
+        yield f"{'loss':<11}  {five}  {_dim('quartiles')}"
     if row["n_classes"] is not None:
-        text = (
-            f"{row['n_classes']} classes, the commonest {row['top_class']} ({row['top_share']:.0%})"
-        )
-        if row["total_variation"] is not None:
-            text += f"; total variation from the targets {row['total_variation']:.2f}"
-        yield f"{'predictions':<11}  {text}"
-    nonfinite = sum(n or 0 for n in table.column("n_nonfinite").to_pylist())
-    if nonfinite:
-        n = sum(bool(n) for n in table.column("n_nonfinite").to_pylist())
-        yield _note(f"{nonfinite} losses are not finite, of {n} examples")
+        yield f"{'predictions':<11}  {_predicted(row)}"
+    per_example = [n for n in table.column("n_nonfinite").to_pylist() if n]
+    if per_example:
+        yield _note(f"{sum(per_example)} losses of {len(per_example)} examples are not finite")
+
+
+def _predicted(row: Row) -> str:
+    text = f"{row['n_classes']} classes, {row['top_share']:.0%} of them {row['top_class']}"
+    if row["total_variation"] is not None:
+        text += f"; total variation from the targets {row['total_variation']:.2f}"
+    return text
 
 
 def _curve(word: str, steps: pa.Table, column: str, about: str) -> Iterator[str]:
@@ -93,7 +97,7 @@ def _curve(word: str, steps: pa.Table, column: str, about: str) -> Iterator[str]
     ends = number_text(known[0])
     if len(known) > 1:
         ends += f" → {number_text(known[-1])}"
-    line = f"{word:<11}  {sparkline(values, _CURVE):<{_CURVE}}  {ends:<20}"
+    line = f"{word:<11}  {sparkline(values, _CURVE):<{_CURVE}}  {ends:<18}"
     yield (f"{line}  {_dim(about)}" if about else line).rstrip()
 
 
@@ -102,7 +106,7 @@ def _calibration(seen: Observed) -> str:
     if scores is None:
         return ""
     if scores.kind == "logits":
-        return "softmax, taken for logits" if scores.basis.startswith("assumed") else "softmax"
+        return "taken for logits" if scores.basis.startswith("assumed") else "softmax"
     return scores.kind
 
 

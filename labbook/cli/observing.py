@@ -92,8 +92,10 @@ class Question:
         self.sets = run.chosen_sets()
         name = asked["name"] or _the_set(self.sets)
         self.seen = measured.read(run, name, scores=asked["scores"])
-        self.other = other and measured.read(other, name, scores=asked["scores"])
-        self.other_name = other.name if other else ""
+        self.other = None
+        if other is not None:
+            self.other = measured.read(other, name, scores=asked["scores"])
+            self.other_name = other.name
         self.examples = measured.examples(self.seen)
         self.steps = measured.steps(self.seen)
         self.notes = measured.notes(self.seen)
@@ -122,7 +124,9 @@ class Question:
             yield from learned.suspects(self.examples, gallery, self.limit or 4 * gallery.per_row)
         if asked["sort"]:
             yield ""
-            yield from learned.in_order(self.examples, self._rows(self.limit or _SORTED), width)
+            yield from learned.in_order(
+                self.examples, self._rows(self.limit or _SORTED), terminal_width()
+            )
         if asked["sample"]:
             yield from self._at_random(gallery, asked["sample"])
         if self.other is not None:

@@ -61,7 +61,7 @@ def _facts(about: Row, rows: list[Row]) -> Iterator[str]:
         yield f"loss {sparkline(losses, 24)}  mean {number_text(about['mean_loss'])}"
         rank = about["suspect_rank"]
         if rank is not None:
-            yield f"greatest mean loss but {rank - 1}" if rank > 1 else "greatest mean loss of all"
+            yield f"number {rank} by mean loss"
     if about["status"] is not None:
         yield about["status"]
         if about["first_correct"] is not None:

@@ -212,7 +212,7 @@ def _values(seen: Observed, cells: tuple[Any, Any]) -> dict[str, pa.Array]:
         "loss": of(seen.loss, pa.float64()),
         "prediction": of(seen.prediction if seen.has_classes else None, pa.int64()),
         "is_right": of(seen.correct, pa.bool_()),
-        "probability": of(scores and seen.grid(scores.top), pa.float64()),
+        "probability": of(seen.grid(scores.top) if scores else None, pa.float64()),
         "confidence": of(seen.confidence, pa.float64()),
-        "error": of(apart and seen.grid(apart.error), pa.float64()),
+        "error": of(seen.grid(apart.error) if apart else None, pa.float64()),
     }
