@@ -25,11 +25,11 @@ def calibration_error(top: Grid, is_right: Grid, n_bins: int = BINS) -> Floats:
     """
     known = top.known & is_right.known
     n_steps = known.shape[1]
-    _, column = np.nonzero(known)
-    probability, right = top.values[known], is_right.values[known]
+    probability = np.where(known, top.values, 0.0)
     place = np.clip(np.ceil(probability * n_bins).astype(np.int64) - 1, 0, n_bins - 1)
-    cell = column * n_bins + place
-    gap = np.bincount(cell, right - probability, n_steps * n_bins).reshape(n_steps, n_bins)
+    cell = (np.arange(n_steps) * n_bins + place).ravel()
+    excess = np.where(known, is_right.values - probability, 0.0).ravel()
+    gap = np.bincount(cell, excess, n_steps * n_bins).reshape(n_steps, n_bins)
     with np.errstate(invalid="ignore"):
         error: Floats = abs(gap).sum(axis=1) / known.sum(axis=0)
     return error

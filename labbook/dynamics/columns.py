@@ -23,8 +23,8 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
-BLOCK_VALUES: Final = 1 << 21
-"""Values of vectors that are looked at together: 16 MiB of float64."""
+BLOCK_VALUES: Final = 1 << 17
+"""Values of vectors that are looked at together: 1 MiB of float64, so that caches hold them."""
 
 
 @dataclass(frozen=True, eq=False)

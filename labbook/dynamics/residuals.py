@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from labbook.dynamics.columns import Bools, Floats, Ints, Numbers, Vectors
 from labbook.dynamics.grid import Places
 
 __all__ = ["Residuals", "Spread", "residuals", "spread"]
+
+WIDE: Final = 64
+"""Values of an output from which on counting all of them at once costs more than it saves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +57,34 @@ def spread(output: Vectors, keep: Bools, places: Places) -> Spread:
     """Measure the outputs (rows, D) of the rows in `keep`, which have one row a cell at most."""
     n_steps, width = places.shape[1], output.width
     change, known = np.zeros(len(keep)), np.zeros(len(keep), np.bool_)
-    n, squares, sums = np.zeros(n_steps), np.zeros(n_steps), np.zeros(n_steps * width)
+    n, squares, sums = np.zeros(n_steps), np.zeros(n_steps), np.zeros((n_steps, width))
     row = places.cells // max(1, n_steps)
     last, last_row, origin = np.zeros((1, width)), -1, None
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for at, values in output.blocks(keep):
-            earlier = np.concatenate([last, values[:-1]])
-            change[at] = np.sqrt(((values - earlier) ** 2).mean(axis=1))
+            moved = values - np.concatenate([last, values[:-1]])
+            change[at] = np.sqrt(np.einsum("rd,rd->r", moved, moved) / width)
             known[at] = row[at] == np.append(last_row, row[at[:-1]])
             last, last_row = values[-1:], int(row[at[-1]])
             if origin is None:  # of large numbers the squares would hide the differences
                 origin = np.nan_to_num(values[0], posinf=0, neginf=0)
             apart, column = values - origin, places.columns[at]
             n += np.bincount(column, minlength=n_steps)
-            squares += np.bincount(column, (apart**2).sum(axis=1), n_steps)
-            cells = column[:, None] * width + np.arange(width)
-            sums += np.bincount(cells.ravel(), apart.ravel(), n_steps * width)
-        means = sums.reshape(n_steps, width) / n[:, None]
+            squares += np.bincount(column, np.einsum("rd,rd->r", apart, apart), n_steps)
+            _add(sums, row[at], column, apart)
+        means = sums / n[:, None]
         variance = np.maximum(squares / n - (means**2).sum(axis=1), 0)
     return Spread(Numbers(change, known), variance, n)
+
+
+def _add(sums: Floats, row: Ints, column: Ints, values: Floats) -> None:
+    """Add values (rows, D) to the sums (steps, D) of their columns."""
+    n_steps, width = sums.shape
+    if width < WIDE:
+        cells = column[:, None] * width + np.arange(width)
+        sums += np.bincount(cells.ravel(), values.ravel(), n_steps * width).reshape(sums.shape)
+        return
+    # a block has few rows then, and those of one example are of different steps
+    starts = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+    for start, stop in zip(starts, [*starts[1:], len(row)], strict=True):
+        sums[column[start:stop]] += values[start:stop]

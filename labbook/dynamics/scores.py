@@ -95,17 +95,17 @@ def _take(
     rows: _Rows, at: np.ndarray[tuple[int], np.dtype[np.intp]], x: Floats, label: Ints
 ) -> int:
     """Put a block's rows in their places; return how many are not finite."""
-    highest = x.max(axis=1)
-    is_finite = np.isfinite(highest) & ~np.isnan(x).any(axis=1)  # a score may be -inf: no chance
+    x = np.ascontiguousarray(x.T)  # (classes, rows): numpy is several times as fast this way
+    highest = x.max(axis=0)
+    is_finite = np.isfinite(highest)  # a score may be -inf: no chance
     if not is_finite.all():
-        at, x, highest = at[is_finite], x[is_finite], highest[is_finite]
+        at, x, highest = at[is_finite], x[:, is_finite], highest[is_finite]
     rows.known[at] = True
-    rows.prediction[at] = x.argmax(axis=1)
-    rows.log_sum[at] = highest + np.log(np.exp(x - highest[:, None]).sum(axis=1))
-    with np.errstate(invalid="ignore"):  # -inf is no probability
-        rows.is_distribution[at] = (x.min(axis=1) >= 0) & (abs(x.sum(axis=1) - 1) <= TOLERANCE)
+    rows.prediction[at] = x.argmax(axis=0)
+    rows.log_sum[at] = highest + np.log(np.exp(x - highest).sum(axis=0))
+    rows.is_distribution[at] = (x.min(axis=0) >= 0) & (abs(x.sum(axis=0) - 1) <= TOLERANCE)
     rows.raw_top[at] = highest
-    rows.raw_target[at] = x[np.arange(len(at)), np.maximum(label[at], 0)]
+    rows.raw_target[at] = x[np.maximum(label[at], 0), np.arange(len(at))]
     return int((~is_finite).sum())
 
 

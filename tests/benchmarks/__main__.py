@@ -31,6 +31,7 @@ NAMES = (
     "run_table",
     "series_read",
     "start_many",
+    "dynamics",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured
