@@ -7,6 +7,7 @@ same; else it is said which differ.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,7 @@ class Between:
     table: pa.Table | None
     differing: pa.Table
     n_shared: int
-    """Examples whose digests are in both sets."""
+    """Examples that are in both sets, by their digests."""
 
     @property
     def is_comparable(self) -> bool:
@@ -165,7 +166,7 @@ def _first(a: pa.Table, b: pa.Table) -> pa.Array:
 def _differing(a: Observed, b: Observed) -> tuple[pa.Table, int]:
     """Examples of either set that the other has not, matched by their place in the data."""
     one, other = _digests(a), _digests(b)
-    shared = set(one.values()) & set(other.values()) - {None}
+    shared = Counter(filter(None, one.values())) & Counter(filter(None, other.values()))
     rows = []
     for index in sorted(one.keys() | other.keys()):
         is_in = index in one, index in other
@@ -177,7 +178,7 @@ def _differing(a: Observed, b: Observed) -> tuple[pa.Table, int]:
             why = "only in a" if is_in[0] else "only in b"
         rows.append({"index": index, "why": why})
     schema = pa.schema([("index", pa.int64()), ("why", pa.string())])
-    return pa.Table.from_pylist(rows, schema), len(shared)
+    return pa.Table.from_pylist(rows, schema), shared.total()
 
 
 def _digests(seen: Observed) -> dict[int, int | None]:
