@@ -47,7 +47,7 @@ class Gallery:
     @property
     def is_pictures(self) -> bool:
         """Whether the examples are pictures, several in a row."""
-        return self._inputs.kind == "image"
+        return self._inputs.kind in ("image", "audio")
 
     @property
     def reason(self) -> str | None:

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from labbook.book.pictures import picture_of
 from labbook.dynamics.columns import Floats, shape_of, vectors
 from labbook.dynamics.observed import Observed
 
@@ -19,9 +20,9 @@ __all__ = ["Inputs", "inputs"]
 class Inputs:
     """The stored inputs, one entry an example in the order of `Observed.example`; None for none.
 
-    `kind` is "image", "text", "vector" or "other", and says which of the lists has entries; of
-    "other" nothing was stored and `reason` tells why. Pictures are uint8 (height, width) or
-    (height, width, 3).
+    `kind` is "image" or "audio" (a picture of the waveform), "text", "vector" or "other", and says
+    which of the lists has entries; of "other" nothing was stored and `reason` tells why. Pictures
+    are uint8 (height, width) or (height, width, 3).
     """
 
     kind: str
@@ -44,12 +45,13 @@ def inputs(seen: Observed) -> Inputs:
     if "text" in table.column_names and pa.types.is_string(table.schema.field("text").type):
         texts = [*table.column("text").to_pylist(), None]
         return Inputs("text", reason, nothing, [texts[row] for row in seen.input_row], nothing)
-    if seen.about.get("kind") == "image":
-        pictures = _pictures(seen)
+    kind = seen.about.get("kind")
+    if kind in ("image", "audio"):
+        pictures = _files(seen) or _pictures(seen)
         if pictures is not None:
-            return Inputs("image", reason, pictures, nothing, nothing)
+            return Inputs(str(kind), reason, pictures, nothing, nothing)
     found = vectors(table, "input") if "input" in table.column_names else None
-    if found is None or seen.about.get("kind") == "image":
+    if found is None or kind in ("image", "audio"):
         return Inputs("other", reason or "no input was recorded", nothing, nothing, nothing)
     values: list[Floats | None] = [None] * (table.num_rows + 1)
     lengths = _whole_numbers(seen.about.get("lengths"), table.num_rows)
@@ -57,6 +59,23 @@ def inputs(seen: Observed) -> Inputs:
         for row, value in zip(at.tolist(), block, strict=True):
             values[row] = value if lengths is None else value[: lengths[row]]
     return Inputs("vector", reason, nothing, nothing, [values[row] for row in seen.input_row])
+
+
+def _files(seen: Observed) -> list[NDArray[np.uint8] | None] | None:
+    """Decode PNG files; None where the inputs are none."""
+    if "input" not in seen.inputs.column_names:
+        return None
+    column = seen.inputs.column("input")
+    if not pa.types.is_binary(column.type):
+        return None
+    found = [picture_of(png) for png in column.to_pylist()]
+    plain = [None if picture is None else _plain(picture) for picture in found]
+    return [[*plain, None][row] for row in seen.input_row]
+
+
+def _plain(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Without an axis for one channel, and without transparency."""
+    return picture[:, :, :3] if picture.shape[2] >= 3 else picture[:, :, 0]
 
 
 def _pictures(seen: Observed) -> list[NDArray[np.uint8] | None] | None:
@@ -73,8 +92,7 @@ def _pictures(seen: Observed) -> list[NDArray[np.uint8] | None] | None:
         pixels = block.astype(np.uint8).reshape(-1, *shape)
         for row, picture in zip(at.tolist(), pixels, strict=True):
             high, wide = _whole_numbers(_entry(sizes, row), 2) or shape[:2]
-            cut = picture[: max(1, high), : max(1, wide)]
-            whole[row] = cut[:, :, :3] if shape[2] >= 3 else cut[:, :, 0]
+            whole[row] = _plain(picture[: max(1, high), : max(1, wide)])
     return [whole[row] for row in seen.input_row]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+
 from labbook.dynamics.columns import shape_of
 from labbook.dynamics.observed import Observed
 
@@ -33,5 +35,7 @@ def _why(seen: Observed) -> str:
     if "output" not in columns and "prediction" not in columns:
         return "neither outputs nor predictions were recorded"
     output, target = shape_of(seen.rows, "output"), shape_of(seen.inputs, "target")
+    if pa.types.is_string(seen.inputs.schema.field("target").type):
+        return "the targets are texts"
     kind = "whole numbers" if seen.label is not None else "numbers"
     return f"outputs of shape {output} are not compared with targets of shape {target} ({kind})"

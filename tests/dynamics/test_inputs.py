@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from labbook import dynamics
@@ -71,3 +74,34 @@ def test_a_set_that_lies_about_its_pictures(make, about):
     table = seen.inputs.replace_schema_metadata({b"labbook": json.dumps(facts).encode()})
     found = dynamics.inputs(dynamics.Observed(seen.run, seen.name, seen.rows, table))
     assert len(found.images) == 2
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A grey PNG file without filters."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = struct.pack(">I", zlib.crc32(kind + data))
+        return struct.pack(">I", len(data)) + kind + data + check
+
+    height, width = pixels.shape
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    parts = chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+@pytest.mark.parametrize("kind", ["image", "audio"])
+def test_pictures_in_files_of_their_own(kind):
+    picture = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    table = pa.table(
+        {"example": pa.array([0, 1, 2], pa.int32()), "input": [png(picture), b"no", None]}
+    )
+    table = table.replace_schema_metadata({b"labbook": json.dumps({"kind": kind}).encode()})
+    rows = pa.table({name: pa.array([], kind) for name, kind in OBSERVED.items()})
+    found = dynamics.inputs(dynamics.Observed("run", "chosen", rows, table))
+    assert found.kind == kind
+    assert found.images[0].tolist() == picture.tolist()
+    assert found.images[1:] == [None, None]
+
+
+OBSERVED = {"step": pa.int64(), "time": pa.timestamp("ms", "UTC"), "example": pa.int32()}
