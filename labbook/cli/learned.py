@@ -247,7 +247,7 @@ def _loss(row: Row) -> str:
 
 
 def _indented(lines: Iterable[str]) -> Iterator[str]:
-    return (_INDENT + line for line in lines)
+    return (_INDENT + line if line else "" for line in lines)
 
 
 def _bold(text: str) -> str:

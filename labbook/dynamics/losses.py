@@ -18,12 +18,13 @@ QUARTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 @dataclass(frozen=True, eq=False)
 class Ranked:
-    """Examples in ascending order of the loss at each step, (steps, examples); equals by place.
+    """The finite losses of each step, (steps, examples), infinity for the others; sorted too.
 
-    Of `order` the first `n` (steps,) have a finite loss; what follows has none.
+    `n` (steps,) counts the finite ones.
     """
 
-    order: Ints
+    losses: Floats
+    ordered: Floats
     n: Ints
 
     def at(self, share: float) -> Ints:
@@ -32,19 +33,20 @@ class Ranked:
         The smallest loss that at least `share` of the finite losses do not exceed: the inverse of
         the empirical distribution function, which always is some example's loss (type 1 in Hyndman
         and Fan, Sample Quantiles in Statistical Packages, The American Statistician 50(4), 1996).
+        Of examples with this loss the first in the set.
         """
-        place = np.maximum(np.ceil(share * self.n).astype(np.int64) - 1, 0)
-        if not self.order.shape[1]:
+        if not self.ordered.shape[1]:
             return np.full(len(self.n), -1)
-        found = self.order[np.arange(len(self.n)), place]
-        return np.where(self.n > 0, found, -1)
+        place = np.maximum(np.ceil(share * self.n).astype(np.int64) - 1, 0)
+        loss = self.ordered[np.arange(len(self.n)), place]
+        return np.where(self.n > 0, (self.losses == loss[:, None]).argmax(axis=1), -1)
 
 
 def rank(loss: Grid) -> Ranked:
-    """Sort the examples by loss at each step; a loss that is not finite has no place."""
+    """Sort the finite losses of each step."""
     is_finite = loss.known & np.isfinite(loss.values)
-    keys = np.ascontiguousarray(np.where(is_finite, loss.values, np.inf).T)  # (steps, examples)
-    return Ranked(np.argsort(keys, axis=1, kind="stable"), is_finite.sum(axis=0))
+    losses = np.ascontiguousarray(np.where(is_finite, loss.values, np.inf).T)
+    return Ranked(losses, np.sort(losses, axis=1), is_finite.sum(axis=0))
 
 
 def first_and_last(grid: Grid) -> tuple[NDArray[Any], NDArray[Any], Bools]:

@@ -12,8 +12,8 @@ from labbook.dynamics.grid import Places
 
 __all__ = ["Residuals", "Spread", "residuals", "spread"]
 
-WIDE: Final = 64
-"""Values of an output from which on counting all of them at once costs more than it saves."""
+LONG: Final = 64
+"""Values of one example in a block from which on adding them an example at a time is faster."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +80,10 @@ def spread(output: Vectors, keep: Bools, places: Places) -> Spread:
 def _add(sums: Floats, row: Ints, column: Ints, values: Floats) -> None:
     """Add values (rows, D) to the sums (steps, D) of their columns."""
     n_steps, width = sums.shape
-    if width < WIDE:
+    starts = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
+    if values.size < LONG * len(starts):
         cells = column[:, None] * width + np.arange(width)
         sums += np.bincount(cells.ravel(), values.ravel(), n_steps * width).reshape(sums.shape)
         return
-    # a block has few rows then, and those of one example are of different steps
-    starts = np.flatnonzero(np.append(True, row[1:] != row[:-1]))
     for start, stop in zip(starts, [*starts[1:], len(row)], strict=True):
-        sums[column[start:stop]] += values[start:stop]
+        sums[column[start:stop]] += values[start:stop]  # rows of one example differ in their steps

@@ -91,6 +91,7 @@ def test_the_first_screen_answers_what_was_learned_when(shown, run_id):
     assert "3 classes, 50% of them 0; total variation from the targets 0.17" in text
     assert "taken for logits" in text
     assert max(map(len, text.splitlines())) <= 80
+    assert not any(line.endswith(" ") for line in text.splitlines())
 
 
 def test_the_pictures_are_drawn_beside_what_they_are(shown, run_id):

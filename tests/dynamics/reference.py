@@ -129,13 +129,10 @@ def step_row(history: History, step: int) -> dict[str, Any]:
 
 
 def quantile(losses: dict[int, float], quarters: int) -> tuple[int | None, float | None]:
-    """The least loss that is not exceeded by a share of quarters / 4, and whose it is."""
-    for example, loss in sorted(losses.items(), key=lambda item: (item[1], item[0])):
-        place = [*sorted(losses.items(), key=lambda item: (item[1], item[0]))].index(
-            (example, loss)
-        )
-        if 4 * (place + 1) >= quarters * len(losses):
-            return example, loss
+    """The least loss that a share of quarters / 4 does not exceed, and who has it first."""
+    for loss in sorted(losses.values()):
+        if 4 * sum(other <= loss for other in losses.values()) >= quarters * len(losses):
+            return min(i for i, other in losses.items() if other == loss), loss
     return None, None
 
 
