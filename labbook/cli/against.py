@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from labbook.book.text import clean
-from labbook.cli.cards import Gallery
+from labbook.cli.cards import Gallery, Row
 from labbook.cli.learned import titled
 from labbook.cli.tables import has_colour
 from labbook.cli.wording import number_text
@@ -65,14 +65,29 @@ def side_by_side(
     if found.caveat:
         yield click.style(found.caveat, fg="magenta") if has_colour() else found.caveat
     else:
-        yield f"at the {len(found.steps)} steps observed in both, up to {found.step_a}"
+        n = len(found.steps)
+        steps = "one step" if n == 1 else f"{n} steps"
+        yield f"at the {steps} observed in both, up to {found.step_a}"
     yield from _numbers(found)
+    at = f"at step {found.step_a}" if found.caveat is None else "at the last observations"
+    for title, rows, caption in _sections(found):
+        yield from titled(title, at, rows, caption, gallery=gallery, limit=limit)
+
+
+def _sections(found: Between) -> Iterator[tuple[str, list[Row], Callable[[Row], str]]]:
+    """Yield the examples that one run alone gets right; without classes, where its loss is less."""
+    assert found.table is not None
     rows = {row["example"]: row for row in found.table.to_pylist()}
-    for one, other in (("a", "b"), ("b", "a")):
-        title = f"Right in {one.upper()}, wrong in {other.upper()}"
-        wrong = [rows[example] for example in found.only_right_in(one)]
-        at = found.step_a if found.caveat is None else "the last observation"
-        yield from titled(title, f"at step {at}", wrong, _both, gallery=gallery, limit=limit)
+    if found.p_value is not None:
+        for one, other in ("ab", "ba"):
+            title = f"Right in {one.upper()}, wrong in {other.upper()}"
+            yield title, [rows[example] for example in found.only_right_in(one)], _predictions
+        return
+    known = [row for row in rows.values() if row["loss_difference"] is not None]
+    for one, sign in (("A", 1), ("B", -1)):
+        less = [row for row in known if sign * row["loss_difference"] > 0]
+        less.sort(key=lambda row: -abs(row["loss_difference"]))
+        yield f"Less loss in {one}", less, _losses
 
 
 def _numbers(found: Between) -> Iterator[str]:
@@ -86,10 +101,14 @@ def _numbers(found: Between) -> Iterator[str]:
             f"right in one only: A {only[0]}, B {only[1]} "
             f"(exact McNemar test: p = {number_text(found.p_value)})"
         )
-    for column, words in (("loss", "loss"), ("mean_loss", "mean loss")):
-        interval = _interval(found, column)
-        if interval.difference is not None:
-            yield f"{words}, B - A: {_text(interval)}"
+    texts = [
+        f"  {words:<9}  {_text(interval)}"
+        for column, words in (("loss", "loss"), ("mean_loss", "mean loss"))
+        if (interval := _interval(found, column)).difference is not None
+    ]
+    if texts:
+        yield "B - A, mean over the examples with its 95 % confidence interval:"
+        yield from texts
 
 
 def _interval(found: Between, column: str) -> Interval:
@@ -108,11 +127,15 @@ def _text(interval: Interval) -> str:
         text += f"  [{interval.low:+.4g}, {interval.high:+.4g}]"
         text += "" if interval.is_clear else ", may be chance"
     left_out = f", {interval.n_left_out} not finite" if interval.n_left_out else ""
-    return f"{text}  ({interval.n} examples{left_out}, 95 % interval)"
+    return f"{text}  ({interval.n} examples{left_out})"
 
 
-def _both(row: dict[str, Any]) -> str:
+def _predictions(row: Row) -> str:
     return f"A {number_text(row['prediction_a'])} B {number_text(row['prediction_b'])}"
+
+
+def _losses(row: Row) -> str:
+    return f"loss A {number_text(row['loss_a'])} B {number_text(row['loss_b'])}"
 
 
 def _not_comparable(found: Between) -> Iterator[str]:

@@ -24,6 +24,9 @@ _CARD = 26
 """Cells of one picture with its caption: three stand in a row of 80."""
 
 _COLUMNS, _LINES = 16, 8
+
+_FEW = 4
+"""Numbers of an input that are shown as such."""
 _GAP = "  "
 
 Row = dict[str, Any]
@@ -80,12 +83,16 @@ class Gallery:
         return [] if image is None else draw(image, columns, lines, colours())
 
     def text(self, example: int) -> str | None:
-        """The whole text of one example, or its numbers as a curve."""
+        """The whole text of one example, or its numbers: a few as they are, more as a curve."""
         place = self._place[example]
         text, vector = self._inputs.texts[place], self._inputs.vectors[place]
         if text is not None:
             return clean(text)
-        return None if vector is None else sparkline(vector.tolist(), self.width - 2)
+        if vector is None:
+            return None
+        if len(vector) <= _FEW:
+            return f"input {shown(vector.tolist())}"
+        return sparkline(vector.tolist(), self.width - 2)
 
     def _pictures(self, texts: list[tuple[int, list[Part]]]) -> list[str]:
         cards = []

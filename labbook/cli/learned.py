@@ -151,7 +151,7 @@ def suspects(table: pa.Table, gallery: Gallery, limit: int | None) -> Iterator[s
     n = limit or (gallery.per_row if gallery.is_pictures else 3)
     yield ""
     far = sum(bool(row["is_far_out"]) for row in ranked)
-    about = "greatest mean loss over the training: look at their labels"
+    about = "greatest mean loss over the training: look at their targets"
     if far:
         about += f"; {far} far out"
     yield f"{_bold('Suspects')}  {_dim(about)}"

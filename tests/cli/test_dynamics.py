@@ -160,7 +160,7 @@ def test_examples_that_are_no_numbers(invoke, run_id):
 def test_two_runs_side_by_side(shown, paths, run_id):
     other = learn(paths, 2, images(), {30: (1, 1, 2, 0, 1, 2)}, losses=[1, 1, 1, 3, 4, 5])
     text = shown(run_id, "--against", other)
-    assert "at the 1 steps observed in both, up to 30" in text
+    assert "at the one step observed in both, up to 30" in text
     assert "right in one only: A 1, B 1 (exact McNemar test: p = 1)" in text
     assert "Right in A, wrong in B: 1  at step 30" in text
     assert "A 0 B 1" in text
@@ -168,6 +168,25 @@ def test_two_runs_side_by_side(shown, paths, run_id):
     found = json.loads(shown(run_id, "--against", other, "--json"))["against"]
     assert found["only_right_in_a"] == [0]
     assert found["loss_difference"]["difference"] == pytest.approx(0)
+
+
+def test_two_runs_without_classes_differ_in_their_losses(shown, paths):
+    ids = []
+    for number, losses in ((1, [1, 2, 3]), (2, [1, 3, 1])):
+        run = Set(paths, f"20260101-000000-run00{number}")
+        journal = run.attempt()
+        choose(journal, (np.float32([[0.5], [1], [2]]), np.float32([1, 2, 3])))
+        record(journal, 5, {"loss": np.float32(losses), "output": np.float32(losses)})
+        run.read()
+        ids.append(run.paths.id)
+    text = shown(ids[0], "--against", ids[1])
+    assert "right first" not in text
+    assert re.search(r"\n  loss +-0.3333  \[.+\], may be chance  \(3 examples\)\n", text)
+    less_in_a, less_in_b = text.split("Less loss in B")
+    assert "#1  target 2  output 2  loss A 2 B 3" in less_in_a
+    assert "input 1" in less_in_a
+    assert "#2  target 3  output 3  loss A 3 B 1" in less_in_b
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_other_examples_are_said_not_to_be_comparable(shown, paths, run_id):

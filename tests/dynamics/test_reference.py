@@ -79,7 +79,8 @@ def check(found: dict[str, Any], expected: dict[str, Any], where: str) -> None:
     assert not wrong, f"{where}: (found, expected) {wrong}"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.timeout(300)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(histories())
 def test_tables_are_what_the_definitions_say(history):
     with tempfile.TemporaryDirectory() as folder:
