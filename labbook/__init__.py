@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from labbook import dynamics
     from labbook.book.reading import open_book as open  # labbook.open is its name
     from labbook.client.current import current, log
     from labbook.client.run import Run
@@ -27,6 +28,7 @@ __all__ = [
     "Run",
     "Skip",
     "current",
+    "dynamics",
     "evaluation",
     "log",
     "open",
@@ -40,6 +42,7 @@ _PUBLIC = {
     "Run": "labbook.client.run",
     "Skip": "labbook.errors",
     "current": "labbook.client.current",
+    "dynamics": "labbook.dynamics",
     "evaluation": "labbook.watch.evaluation",
     "log": "labbook.client.current",
     "open": "labbook.book.reading:open_book",
@@ -50,10 +53,12 @@ _PUBLIC = {
 
 def __getattr__(name: str) -> Any:
     try:
-        module, _, attribute = _PUBLIC[name].partition(":")
+        path, _, attribute = _PUBLIC[name].partition(":")
     except KeyError:
         raise AttributeError(f"module 'labbook' has no attribute {name!r}") from None
-    value = getattr(importlib.import_module(module), attribute or name)
+    value = importlib.import_module(path)
+    if path != f"labbook.{name}":  # else the package itself is the public name
+        value = getattr(value, attribute or name)
     globals()[name] = value
     return value
 

@@ -28,6 +28,7 @@ ARROWS = {
     "labbook.book": GROUND | {"labbook.journal"},
     "labbook.watch": GROUND | {"labbook.journal", "labbook.book"},
     "labbook.compare": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
+    "labbook.dynamics": GROUND | {"labbook.journal", "labbook.book"},
     "labbook.export": GROUND | {"labbook.book"},
     "labbook.restore": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
     "labbook.upkeep": GROUND
@@ -35,7 +36,7 @@ ARROWS = {
     "labbook.cli": {"*"},
     "labbook": {"labbook.errors", "labbook.conditions", "labbook.client", "labbook.book"}
     | {"labbook.watch"},
-    "labbook_tui": GROUND | {"labbook.journal", "labbook.book"},
+    "labbook_tui": GROUND | {"labbook.journal", "labbook.book", "labbook.dynamics"},
     "labbook_hooks": GROUND | {"labbook.client"},
 }
 """Package -> the packages of ours that it may import, lazily or not."""
@@ -49,10 +50,11 @@ THIRD_PARTY = {
     "labbook.book": {"pyarrow", "numpy"},
     "labbook.watch": {"watchdog", "psutil", "pyarrow", "numpy", "torch", "safetensors"},
     "labbook.compare": {"pyarrow", "numpy"},
+    "labbook.dynamics": {"pyarrow", "numpy"},
     "labbook.export": {"pyarrow", "duckdb"},
     "labbook.restore": {"pyarrow", "numpy"},
     "labbook.upkeep": {"pyarrow", "git"},
-    "labbook.cli": {"click", "pyarrow"},
+    "labbook.cli": {"click", "pyarrow", "numpy"},
     "labbook": set(),
     "labbook_tui": {"textual", "rich", "pyarrow", "numpy"},
     "labbook_hooks": set(),

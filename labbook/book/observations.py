@@ -94,14 +94,36 @@ def unified(tables: list[pa.Table]) -> pa.Table:
     """All rows of tables whose columns may differ: a column that is missing is null.
 
     Lists of different lengths become lists of any length; numbers the wider type. The metadata is
-    the last table's.
+    the last table's, with the shape of each column that has one shape in all tables.
     """
     if len({id(t.schema) for t in tables}) > 1 and any(
         not t.schema.equals(tables[0].schema) for t in tables[1:]
     ):
         tables = _with_equal_lists(tables)
     whole = pa.concat_tables(tables, promote_options="permissive")
-    return whole.replace_schema_metadata(tables[-1].schema.metadata)
+    return whole.replace_schema_metadata({METADATA: json.dumps(_common(tables))})
+
+
+def _common(tables: list[pa.Table]) -> dict[str, Any]:
+    """The last table's metadata, but each shape must be that of all tables with such a column."""
+    shapes: dict[str, Any] = {}
+    last: dict[str, Any] = {}
+    # most tables say the same: each text is read once, at its last place
+    for told in dict.fromkeys((t.schema.metadata or {}).get(METADATA) for t in reversed(tables)):
+        about = _told(told)
+        last = last or about
+        own = about.get("shapes")
+        for name, shape in (own if isinstance(own, dict) else {}).items():
+            shapes[name] = shape if shapes.get(name, shape) == shape else None
+    return {**last, "shapes": {name: s for name, s in shapes.items() if s is not None}}
+
+
+def _told(metadata: bytes | None) -> dict[str, Any]:
+    try:
+        about = json.loads(metadata or b"{}")
+    except (ValueError, RecursionError):
+        return {}  # a part from elsewhere
+    return about if isinstance(about, dict) else {}
 
 
 def _with_equal_lists(tables: list[pa.Table]) -> list[pa.Table]:

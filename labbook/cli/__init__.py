@@ -22,6 +22,7 @@ VERBS = {
         "show": ("labbook.cli.showing:show", "Show everything known about one run."),
         "diff": ("labbook.cli.comparing:diff", "Show what changed between runs, counted."),
         "top": ("labbook.cli.topping:top", "Watch the machine, and the runs on it."),
+        "dynamics": ("labbook.cli.observing:dynamics", "Show how examples were learned."),
         "lineage": ("labbook.cli.comparing:lineage", "Show which runs a run was derived from."),
     },
     "Evaluate": {

@@ -37,6 +37,7 @@ NAMES = (
     "snapshot_cost",
     "hook_cost",
     "chosen_set",
+    "dynamics",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured
