@@ -40,6 +40,13 @@ class OffRun:
     def data(self, name: str, source: Any, **how: Any) -> None:
         """Read and record nothing."""
 
+    def inspect(self, model: Any, loss: Any = None, **how: Any) -> None:
+        """Record nothing."""
+
+    def loader(self, loader: Any, *, name: str = "train") -> Any:
+        """Return the loader as it is."""
+        return loader
+
     def logging_handler(self, level: int | str = 0) -> logging.Handler:
         """Return a handler that records nothing."""
         import logging

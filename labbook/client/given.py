@@ -1,0 +1,377 @@
+"""The data as it is given to the model: the first batches that `model(x)` gets.
+
+Invariants: training goes on bit for bit as if nobody looked. The hook copies and returns; what it
+costs is bounded in bytes, it never waits for a device and never raises, and it is taken off after
+its batches. Everything else happens on a thread of its own, and is written as
+`given/<writer>-<name>.json` as it grows, so that a run that is killed has a card.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+
+from labbook.client.dataset import is_array, is_tensor
+from labbook.client.given_card import Section
+from labbook.client.given_leaves import Copy, leaves, parameter_names, taken
+from labbook.client.observe import is_observing, unwrapped
+from labbook.client.parts import TARGET_NAMES
+from labbook.client.writing import touch_folder, write_json
+from labbook.errors import MisuseError
+from labbook.paths import FORMAT, component
+
+if TYPE_CHECKING:
+    from labbook.client.run import Run
+
+__all__ = ["BATCHES", "BATCH_BYTES", "EXAMPLES", "MOST_FORWARDS", "Inspection", "attach"]
+
+BATCHES: Final = 8
+EXAMPLES: Final = 10_000
+"""Batches are counted until there were so many of both."""
+
+BATCH_BYTES: Final = 8 << 20
+"""Of one batch at most so much is copied: a few milliseconds."""
+
+TOTAL_BYTES: Final = 64 << 20
+"""Of all batches together: then it is enough, whatever the number of examples."""
+
+WAITING_BYTES: Final = 32 << 20
+"""While so much waits to be described, batches are passed over, and that is counted."""
+
+MOST_FORWARDS: Final = 10_000
+"""After so many forward passes the hook is taken off, even if evaluation was never seen."""
+
+Mode = Literal["train", "eval"]
+
+
+class _Batch(NamedTuple):
+    mode: Mode
+    inputs: list[Copy]
+    targets: list[Copy]
+
+
+def attach(
+    run: Run,
+    model: Any,
+    loss: Any = None,
+    *,
+    name: str = "model",
+    batches: int = BATCHES,
+    examples: int = EXAMPLES,
+) -> Inspection:
+    """Record what `model` is given in its first forward passes, in training and in eval mode apart.
+
+    Pass the object that you call: after `torch.compile` and DistributedDataParallel. Counted are
+    the first batches until there were `batches` of them and `examples` examples (the first axis of
+    the first input), or 64 MiB; of a batch at most 8 MiB. Forward passes of `chosen.observe` are
+    not counted. `loss`: the loss module whose second argument is the target; without it, targets
+    are the second part of a pair (or the labels of a mapping) that `run.loader(…)` yields, else
+    they are not known. Several models of a run are told apart by `name`.
+
+    Raises `MisuseError` when `model` is no module, or `loss` is given and is none.
+    """
+    import torch
+
+    component(name, "model")
+    if not isinstance(model, torch.nn.Module):
+        raise MisuseError(
+            f"run.inspect() wants a torch.nn.Module, the one that you call, got "
+            f"{type(model).__name__}"
+        )
+    if loss is not None and not isinstance(loss, torch.nn.Module):
+        raise MisuseError(
+            "run.inspect(loss=) wants a loss module such as nn.CrossEntropyLoss(), whose calls can "
+            f"be seen, got {getattr(loss, '__name__', type(loss).__name__)}; targets are also "
+            "taken from `for batch in run.loader(loader)`"
+        )
+    if batches < 1 or examples < 0:
+        raise MisuseError(f"run.inspect() wants batches of at least 1, got {batches}")
+    made = Inspection(run, model, loss, name=name, batches=batches, examples=examples)
+    made.begin()
+    return made
+
+
+class Inspection:
+    """Looks at the first batches. Made by `run.inspect()`; `close()` ends it early."""
+
+    def __init__(
+        self, run: Run, model: Any, loss: Any, *, name: str, batches: int, examples: int
+    ) -> None:
+        self.sections: dict[Mode, Section] = {"train": Section(), "eval": Section()}
+        self._run = run
+        self._name = name
+        self._wanted = (batches, examples)
+        self._model: Any = model
+        self._inner: Any = unwrapped(model)
+        """Whose training flag counts: `model.module.eval()` does not set the wrapper's."""
+        self._loss: Any = loss
+        self._type = type(model).__name__
+        self._names = parameter_names(self._inner)
+        self._pid = os.getpid()
+        self._forwards = {"train": 0, "eval": 0, "eval_with_grad": 0}
+        self._first: Mode | None = None
+        self._undo: list[Callable[[], None]] = []
+        self._target: Any = None
+        """The target of the batch that the loop has just been given."""
+        self._arriving: deque[_Batch] = deque()
+        self._described: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._waiting = 0
+        self._worker: threading.Thread | None = None
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    # ------------------------------------------------------------------ in the training
+
+    def begin(self) -> None:
+        """Put the hooks on."""
+        compiled = getattr(self._model, "_compiled_call_impl", None)
+        if compiled is not None:  # model.compile(): a hook would be compiled into the graph
+            self._wrap_compiled(compiled)
+        else:
+            self._hook(self._model, self._see_forward)
+        if self._loss is not None:
+            self._hook(self._loss, self._see_loss)
+        else:
+            loaders = self._run._measured()
+            loaders.show_batches(self._see_batch)
+            self._undo.append(lambda: loaders.stop_showing(self._see_batch))
+        self._run._closing.append(self.close)
+
+    def _hook(self, module: Any, see: Callable[[Any, Any], None]) -> None:
+        from torch.compiler import is_compiling
+
+        def hook(_: Any, args: Any, kwargs: Any) -> None:
+            # compiled into a graph this is nothing at all: neither a break nor an error
+            if not is_compiling():
+                see(args, kwargs)
+
+        try:
+            handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+        except (RuntimeError, TypeError, AttributeError) as error:  # a ScriptModule may refuse
+            kind = type(module).__name__
+            self._run._journal.fault("inspect", f"run.inspect(): no hook fits a {kind}: {error}")
+            return
+        self._undo.append(handle.remove)
+
+    def _wrap_compiled(self, compiled: Any) -> None:
+        model = self._model
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self._see_forward(args, kwargs)
+            return compiled(*args, **kwargs)
+
+        def undo() -> None:
+            if getattr(model, "_compiled_call_impl", None) is call:
+                model._compiled_call_impl = compiled
+
+        model._compiled_call_impl = call
+        self._undo.append(undo)
+
+    def _see_batch(self, batch: Any) -> None:
+        """A batch of `run.loader`: its target, where a convention names one."""
+        self._target = _target_of(batch)
+
+    def _see_forward(self, args: Any, kwargs: Any) -> None:
+        try:
+            if not is_observing() and not _is_recorded_elsewhere(args, kwargs):
+                self._forward(args, kwargs)
+        except Exception as error:  # the border to the training: it goes on, whatever this is
+            self._failed(error)
+
+    def _forward(self, args: Any, kwargs: Any) -> None:
+        import torch
+
+        if os.getpid() != self._pid:
+            return
+        mode: Mode = "train" if self._inner.training else "eval"
+        target, self._target = self._target, None
+        self._forwards[mode] += 1
+        if mode == "eval" and torch.is_grad_enabled():
+            self._forwards["eval_with_grad"] += 1
+        self._first = self._first or mode
+        self._pass_on()
+        section = self.sections[mode]
+        if not self._is_enough(section):
+            self._take(mode, section, args, kwargs, target)
+        if self._is_over() and not self._arriving:
+            self._take_off()
+            self._described.put(None)
+
+    def _take(self, mode: Mode, section: Section, args: Any, kwargs: Any, target: Any) -> None:
+        if self._waiting > WAITING_BYTES:
+            section.n_skipped += 1
+            return
+        inputs, budget = [], BATCH_BYTES
+        for name, value in leaves(args, kwargs, self._names):
+            if is_tensor(value) or is_array(value):
+                inputs.append(taken(name, value, budget))
+                budget -= inputs[-1].n_bytes
+            else:
+                section.others[name] = _said(value)
+        targets = []
+        if target is not None and section.targets_from in (None, "run.loader"):
+            section.targets_from = "run.loader"
+            targets = _taken_targets(target)
+        first = next((copy for copy in inputs if copy.shape), None)
+        section.n_batches += 1
+        section.n_examples += first.shape[0] if first else 0
+        self._submit(_Batch(mode, inputs, targets), section)
+
+    def _see_loss(self, args: Any, kwargs: Any) -> None:
+        try:
+            target = args[1] if len(args) > 1 else kwargs.get("target")
+            if is_observing() or target is None or _is_recorded_elsewhere(args, kwargs):
+                return
+            mode: Mode = "train" if self._inner.training else "eval"
+            section = self.sections[mode]
+            if os.getpid() == self._pid and section.n_targets < section.n_batches:
+                section.n_targets += 1
+                section.targets_from = "the loss"
+                self._submit(_Batch(mode, [], _taken_targets(target)), section)
+        except Exception as error:  # the border to the training
+            self._failed(error)
+
+    def _submit(self, batch: _Batch, section: Section) -> None:
+        size = sum(copy.n_bytes for copy in (*batch.inputs, *batch.targets))
+        section.n_bytes += size
+        with self._lock:
+            self._waiting += size
+        self._arriving.append(batch)
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        """Hand over what has arrived from its device."""
+        while self._arriving and _has_arrived(self._arriving[0]):
+            self._described.put(self._arriving.popleft())
+            if self._worker is None:
+                self._worker = threading.Thread(
+                    target=self._work, name="labbook-given", daemon=True
+                )
+                self._worker.start()
+
+    def _is_enough(self, section: Section) -> bool:
+        batches, examples = self._wanted
+        enough = section.n_batches >= batches and section.n_examples >= examples
+        return enough or section.n_bytes >= TOTAL_BYTES
+
+    def _is_over(self) -> bool:
+        return (
+            all(map(self._is_enough, self.sections.values()))
+            or self._forwards["train"] + self._forwards["eval"] >= MOST_FORWARDS
+        )
+
+    def _failed(self, error: BaseException) -> None:
+        line = f"run.inspect() ends: {type(error).__name__}: {error}"
+        self._run._journal.fault("inspect", line)
+        self._take_off()
+
+    def _take_off(self) -> None:
+        """Take the hooks off, and let go of the model."""
+        while self._undo:
+            self._undo.pop()()
+        self._model = self._loss = self._target = None
+
+    # ------------------------------------------------------------------ beside it
+
+    def _work(self) -> None:
+        """Describe batches; write the card after 1, 2, 4, 8 … of them, and at the end."""
+        n_described, due = 0, 1
+        while True:
+            batch = self._described.get()
+            if batch is None:
+                break
+            try:
+                self.sections[batch.mode].add(batch.inputs, batch.targets)
+            except Exception as error:  # the border of the daemon loop
+                line = f"a batch could not be described: {type(error).__name__}: {error}"
+                self._run._journal.fault("inspect", line)
+            with self._lock:
+                self._waiting -= sum(c.n_bytes for c in (*batch.inputs, *batch.targets))
+            n_described += 1
+            if n_described >= due:
+                due *= 2
+                self._write()
+        self._write()
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """End the inspection and write the card, within `timeout_s`; idempotent."""
+        if self._is_closed or os.getpid() != self._pid:
+            return
+        self._is_closed = True
+        deadline = time.monotonic() + max(timeout_s, 0.0)
+        self._take_off()
+        try:
+            while self._arriving and time.monotonic() < deadline:
+                self._pass_on()
+                time.sleep(0.0005 if self._arriving else 0)
+        except RuntimeError as error:  # a broken device: its copies will never come
+            self._run._journal.fault("inspect", f"the last batches did not arrive: {error}")
+        self._described.put(None)
+        worker = self._worker
+        if worker is not None and worker is not threading.current_thread():
+            worker.join(max(deadline - time.monotonic(), 0.0))
+
+    def _write(self) -> None:
+        run = self._run
+        path = run.paths.given(run.writer, self._name)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            write_json(path, self._as_json())
+        except OSError as error:
+            run._journal.fault("inspect", f"cannot write {path}: {error.strerror}")
+        touch_folder(run.paths.root)
+
+    def _as_json(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "writer": self._run.writer,
+            "name": self._name,
+            "model": self._type,
+            "time_ns": time.time_ns(),
+            "wanted": {"batches": self._wanted[0], "examples": self._wanted[1]},
+            "first_mode": self._first,
+            "forwards": dict(self._forwards),
+            **{mode: s.as_json() if s.inputs else None for mode, s in self.sections.items()},
+        }
+
+
+def _has_arrived(batch: _Batch) -> bool:
+    return all(copy.has_arrived() for copy in (*batch.inputs, *batch.targets))
+
+
+def _taken_targets(target: Any) -> list[Copy]:
+    found = leaves((target,), {}, ["target"])
+    return [taken(n, v, BATCH_BYTES // 4) for n, v in found if is_tensor(v) or is_array(v)]
+
+
+def _target_of(batch: Any) -> Any:
+    """The second of a pair, or a mapping's labels; None for anything else: targets are not guessed.
+
+    The same convention as `run.choose`, without its reading of longer tuples.
+    """
+    if isinstance(batch, Mapping):
+        key = next((key for key in TARGET_NAMES if key in batch), None)
+        return None if key is None else batch[key]
+    return batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
+
+
+def _is_recorded_elsewhere(args: Any, kwargs: Any) -> bool:
+    """Whether a tracer or a CUDA graph is taking this call down: a copy would become part of it."""
+    import torch
+
+    cuda: Any = torch.cuda
+    if torch._C._get_tracing_state() is not None:
+        return True
+    return bool(cuda.is_initialized() and cuda.is_current_stream_capturing())
+
+
+def _said(value: Any) -> str:
+    """An argument that is no tensor, in a word."""
+    if value is None or isinstance(value, (bool, int, float)):
+        return repr(value)
+    return type(value).__name__
