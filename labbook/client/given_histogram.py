@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BINS", "DISTINCT", "Histogram"]
 
-BINS: Final = 64
+BINS: Final = 128
 """An even number: bins are merged in pairs."""
 
 DISTINCT: Final = 256
