@@ -236,7 +236,8 @@ def _features(raw: Any) -> Features | None:
     numbers = [[_number(v) for v in _list(about.get(k))] for k in ("min", "max", "mean", "sd")]
     names = ("n", "n_zero", "n_not_finite", "distinct")
     counts = [_counts(about.get(name)) for name in names]
-    if len({len(column) for column in (*numbers, *counts)}) != 1 or not counts[0]:
+    lengths = {*map(len, numbers), *map(len, counts)}
+    if len(lengths) != 1 or not counts[0]:
         return None
     low, high, mean, sd = map(tuple, numbers)
     return Features(as_int(about.get("axis")), low, high, mean, sd, *map(tuple, counts))

@@ -37,7 +37,7 @@ def fingerprint_lines(fingerprints: Sequence[dict[str, Any]]) -> Iterator[str]:
         about = one["data"] if isinstance(one["data"], dict) else {}
         name = clean(one["name"])
         space = " " * (room - cell_width(name))
-        parts = [*_size_of(about), str(about.get("type") or about.get("kind") or "")]
+        parts = [*_size_of(about), str(about.get("type") or "")]
         yield f"{_INDENT}{name}{space}  {clean(', '.join(part for part in parts if part))}"
         digest = about.get("digest") or about.get("fingerprint")
         line = f"{str(digest)[:19]}… of {about.get('scope') or 'all'}" if digest else ""
@@ -66,9 +66,15 @@ def card_lines(card: Card) -> Iterator[str]:
             yield ""
             yield f"{_INDENT}targets are not known: use run.loader(…), or run.inspect(model, loss)"
         yield ""
-    if card.forwards.get("eval_with_grad"):
-        passes = _n(card.forwards["eval_with_grad"], "forward pass", "forward passes")
-        yield f"{_INDENT}{passes} in eval mode had gradients on"
+    said = False
+    for key, what in (
+        ("train_without_grad", "in training mode had gradients off, and are not counted"),
+        ("eval_with_grad", "in eval mode had gradients on"),
+    ):
+        if n := card.forwards.get(key):
+            said = True
+            yield f"{_INDENT}{_n(n, 'forward pass', 'forward passes')} {what}"
+    if said:
         yield ""
 
 
@@ -91,7 +97,8 @@ def _input(given: Input, mode: Mode) -> Iterator[str]:
     yield from _head(given, bold=True)
     yield from _scale(given)
     if given.features is not None:
-        yield from (_INDENT + line for line in _features(given.features))
+        is_scale = not any(dtype.startswith(("int", "uint")) for dtype in given.dtypes)
+        yield from (_INDENT + line for line in _features(given.features, is_scale))
     if given.n_grey:
         yield f"{_INDENT}{given.n_grey} of {given.examples_counted:,} pictures are grey"
     if given.few is not None:
@@ -141,12 +148,13 @@ def _bars(given: Input) -> Iterator[str]:
     yield f"{_INDENT}{left} {bars(shown, _WIDTH - len(left) - len(right) - 6)} {right}"
 
 
-def _features(features: Features) -> Iterator[str]:
+def _features(features: Features, is_scale: bool) -> Iterator[str]:
+    """`is_scale`: the numbers measure something; standard deviations of ids say nothing."""
     n = len(features.mean)
     what = "channel" if n <= 4 else "feature"
     if 1 < n <= _CHANNELS:
         yield from render(_feature_columns(features, what), _WIDTH - 4)[0]
-    elif n > _CHANNELS:
+    elif n > _CHANNELS and is_scale:
         known = [sd for sd in features.sd if sd is not None]
         if known:
             middle = sorted(known)[len(known) // 2]

@@ -38,7 +38,8 @@ BATCH_BYTES: Final = 8 << 20
 """Of one batch at most so much is copied: a few milliseconds."""
 
 TOTAL_BYTES: Final = 64 << 20
-"""Of all batches together: then it is enough, whatever the number of examples."""
+MOST_BATCHES: Final = 1000
+"""Then it is enough, whatever the number of examples: generating token by token makes many."""
 
 WAITING_BYTES: Final = 32 << 20
 """While so much waits to be described, batches are passed over, and that is counted."""
@@ -68,10 +69,12 @@ def attach(
 
     Pass the object that you call: after `torch.compile` and DistributedDataParallel. Counted are
     the first batches until there were `batches` of them and `examples` examples (the first axis of
-    the first input), or 64 MiB; of a batch at most 8 MiB. Forward passes of `chosen.observe` are
-    not counted. `loss`: the loss module whose second argument is the target; without it, targets
-    are the second part of a pair (or the labels of a mapping) that `run.loader(…)` yields, else
-    they are not known. Several models of a run are told apart by `name`.
+    the first input), or 64 MiB, or 1,000 batches; of a batch at most 8 MiB. Forward passes of
+    `chosen.observe` are not counted, nor those in training mode without gradients.
+
+    `loss`: the loss module whose second argument is the target. Without it, targets are the second
+    part of a pair (or the labels of a mapping) that `run.loader(…)` yields, else they are not
+    known. Several models of a run are told apart by `name`.
 
     Raises `MisuseError` when `model` is no module, or `loss` is given and is none.
     """
@@ -113,7 +116,7 @@ class Inspection:
         self._type = type(model).__name__
         self._names = parameter_names(self._inner)
         self._pid = os.getpid()
-        self._forwards = {"train": 0, "eval": 0, "eval_with_grad": 0}
+        self._forwards = {"train": 0, "train_without_grad": 0, "eval": 0, "eval_with_grad": 0}
         self._first: Mode | None = None
         self._undo: list[Callable[[], None]] = []
         self._target: Any = None
@@ -190,13 +193,18 @@ class Inspection:
             return
         mode: Mode = "train" if self._inner.training else "eval"
         target, self._target = self._target, None
+        has_grad = torch.is_grad_enabled()
         self._forwards[mode] += 1
-        if mode == "eval" and torch.is_grad_enabled():
+        if mode == "eval" and has_grad:
             self._forwards["eval_with_grad"] += 1
-        self._first = self._first or mode
+        is_counted = mode == "eval" or has_grad
+        if is_counted:
+            self._first = self._first or mode
+        else:  # no training step, and no evaluation in eval mode
+            self._forwards["train_without_grad"] += 1
         self._pass_on()
         section = self.sections[mode]
-        if not self._is_enough(section):
+        if is_counted and not self._is_enough(section):
             self._take(mode, section, args, kwargs, target)
         if self._is_over() and not self._arriving:
             self._take_off()
@@ -257,7 +265,7 @@ class Inspection:
     def _is_enough(self, section: Section) -> bool:
         batches, examples = self._wanted
         enough = section.n_batches >= batches and section.n_examples >= examples
-        return enough or section.n_bytes >= TOTAL_BYTES
+        return enough or section.n_bytes >= TOTAL_BYTES or section.n_batches >= MOST_BATCHES
 
     def _is_over(self) -> bool:
         return (

@@ -192,7 +192,12 @@ def test_training_and_evaluation_are_kept_apart(start):
     net(torch.zeros(3, 2))
     card = described(run, inspection)
     assert card["first_mode"] == "eval"
-    assert card["forwards"] == {"train": 1, "eval": 2, "eval_with_grad": 1}
+    assert card["forwards"] == {
+        "train": 1,
+        "train_without_grad": 0,
+        "eval": 2,
+        "eval_with_grad": 1,
+    }
     assert only(card)["max"] == 0.0
     assert only(card, "eval")["min"] == 7.0
 
@@ -205,7 +210,19 @@ def test_observing_the_chosen_set_is_not_counted(start):
     net(torch.ones(3, 2))
     card = described(run, inspection)
     assert card["eval"] is None
-    assert card["forwards"] == {"train": 1, "eval": 0, "eval_with_grad": 0}
+    assert (card["forwards"]["train"], card["forwards"]["eval"]) == (1, 0)
+
+
+def test_a_pass_in_training_mode_without_gradients_is_no_training_step(start):
+    run = start()
+    net = nn.Linear(2, 2)
+    inspection = run.inspect(net)
+    with torch.no_grad():
+        net(torch.ones(3, 2))
+    net(torch.zeros(3, 2))
+    card = described(run, inspection)
+    assert card["forwards"]["train_without_grad"] == 1
+    assert (card["train"]["batches"], only(card)["max"]) == (1, 0.0)
 
 
 def test_the_hooks_are_taken_off_when_there_is_enough(start):
