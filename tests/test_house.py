@@ -52,7 +52,7 @@ THIRD_PARTY = {
     "labbook.export": {"pyarrow", "duckdb"},
     "labbook.restore": {"pyarrow", "numpy"},
     "labbook.upkeep": {"pyarrow"},
-    "labbook.cli": {"click", "pyarrow"},
+    "labbook.cli": {"click", "pyarrow", "numpy"},
     "labbook": set(),
     "labbook_tui": {"textual", "rich", "pyarrow", "numpy"},
     "labbook_hooks": set(),
