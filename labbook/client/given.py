@@ -9,16 +9,14 @@ its batches. Everything else happens on a thread of its own, and is written as
 from __future__ import annotations
 
 import os
-import queue
-import threading
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from labbook.client.dataset import is_array, is_tensor
 from labbook.client.given_card import Section
 from labbook.client.given_leaves import Copy, leaves, parameter_names, taken
+from labbook.client.given_worker import Batch, Describer, Mode
 from labbook.client.observe import is_observing, unwrapped
 from labbook.client.parts import TARGET_NAMES
 from labbook.client.writing import touch_folder, write_json
@@ -46,14 +44,6 @@ WAITING_BYTES: Final = 32 << 20
 
 MOST_FORWARDS: Final = 10_000
 """After so many forward passes the hook is taken off, even if evaluation was never seen."""
-
-Mode = Literal["train", "eval"]
-
-
-class _Batch(NamedTuple):
-    mode: Mode
-    inputs: list[Copy]
-    targets: list[Copy]
 
 
 def attach(
@@ -121,11 +111,7 @@ class Inspection:
         self._undo: list[Callable[[], None]] = []
         self._target: Any = None
         """The target of the batch that the loop has just been given."""
-        self._arriving: deque[_Batch] = deque()
-        self._described: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
-        self._waiting = 0
-        self._worker: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._describer = Describer(self._describe, self._write, self._fault)
         self._is_closed = False
 
     # ------------------------------------------------------------------ in the training
@@ -157,7 +143,7 @@ class Inspection:
             handle = module.register_forward_pre_hook(hook, with_kwargs=True)
         except (RuntimeError, TypeError, AttributeError) as error:  # a ScriptModule may refuse
             kind = type(module).__name__
-            self._run._journal.fault("inspect", f"run.inspect(): no hook fits a {kind}: {error}")
+            self._fault(f"run.inspect(): no hook fits a {kind}: {error}")
             return
         self._undo.append(handle.remove)
 
@@ -191,36 +177,39 @@ class Inspection:
 
         if os.getpid() != self._pid:
             return
-        mode: Mode = "train" if self._inner.training else "eval"
         target, self._target = self._target, None
+        self._describer.pass_on()
+        if self._is_over():  # not in the last pass that counts: its loss is still to be seen
+            if self._describer.has_arrived:
+                self._take_off()
+                self._describer.end()
+            return
+        mode: Mode = "train" if self._inner.training else "eval"
         has_grad = torch.is_grad_enabled()
         self._forwards[mode] += 1
         if mode == "eval" and has_grad:
             self._forwards["eval_with_grad"] += 1
-        is_counted = mode == "eval" or has_grad
-        if is_counted:
-            self._first = self._first or mode
-        else:  # no training step, and no evaluation in eval mode
+        if mode == "train" and not has_grad:  # no training step, and no evaluation as it should be
             self._forwards["train_without_grad"] += 1
-        self._pass_on()
+            return
+        self._first = self._first or mode
         section = self.sections[mode]
-        if is_counted and not self._is_enough(section):
+        if not self._is_enough(section):
             self._take(mode, section, args, kwargs, target)
-        if self._is_over() and not self._arriving:
-            self._take_off()
-            self._described.put(None)
 
     def _take(self, mode: Mode, section: Section, args: Any, kwargs: Any, target: Any) -> None:
-        if self._waiting > WAITING_BYTES:
+        if self._describer.waiting > WAITING_BYTES:
             section.n_skipped += 1
             return
-        inputs, budget = [], BATCH_BYTES
-        for name, value in leaves(args, kwargs, self._names):
-            if is_tensor(value) or is_array(value):
-                inputs.append(taken(name, value, budget))
-                budget -= inputs[-1].n_bytes
-            else:
-                section.others[name] = _said(value)
+        found = list(leaves(args, kwargs, self._names))
+        arrays = [(name, value) for name, value in found if is_tensor(value) or is_array(value)]
+        section.others.update(
+            (name, _said(value))
+            for name, value in found
+            if not (is_tensor(value) or is_array(value))
+        )
+        share = BATCH_BYTES // max(len(arrays), 1)
+        inputs = [taken(name, value, share) for name, value in arrays]
         targets = []
         if target is not None and section.targets_from in (None, "run.loader"):
             section.targets_from = "run.loader"
@@ -228,7 +217,7 @@ class Inspection:
         first = next((copy for copy in inputs if copy.shape), None)
         section.n_batches += 1
         section.n_examples += first.shape[0] if first else 0
-        self._submit(_Batch(mode, inputs, targets), section)
+        self._submit(Batch(mode, inputs, targets))
 
     def _see_loss(self, args: Any, kwargs: Any) -> None:
         try:
@@ -240,27 +229,13 @@ class Inspection:
             if os.getpid() == self._pid and section.n_targets < section.n_batches:
                 section.n_targets += 1
                 section.targets_from = "the loss"
-                self._submit(_Batch(mode, [], _taken_targets(target)), section)
+                self._submit(Batch(mode, [], _taken_targets(target)))
         except Exception as error:  # the border to the training
             self._failed(error)
 
-    def _submit(self, batch: _Batch, section: Section) -> None:
-        size = sum(copy.n_bytes for copy in (*batch.inputs, *batch.targets))
-        section.n_bytes += size
-        with self._lock:
-            self._waiting += size
-        self._arriving.append(batch)
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        """Hand over what has arrived from its device."""
-        while self._arriving and _has_arrived(self._arriving[0]):
-            self._described.put(self._arriving.popleft())
-            if self._worker is None:
-                self._worker = threading.Thread(
-                    target=self._work, name="labbook-given", daemon=True
-                )
-                self._worker.start()
+    def _submit(self, batch: Batch) -> None:
+        self.sections[batch.mode].n_bytes += batch.n_bytes
+        self._describer.submit(batch)
 
     def _is_enough(self, section: Section) -> bool:
         batches, examples = self._wanted
@@ -274,55 +249,29 @@ class Inspection:
         )
 
     def _failed(self, error: BaseException) -> None:
-        line = f"run.inspect() ends: {type(error).__name__}: {error}"
-        self._run._journal.fault("inspect", line)
+        self._fault(f"run.inspect() ends: {type(error).__name__}: {error}")
         self._take_off()
+
+    def _fault(self, line: str) -> None:
+        self._run._journal.fault("inspect", line)
 
     def _take_off(self) -> None:
         """Take the hooks off, and let go of the model."""
         while self._undo:
             self._undo.pop()()
-        self._model = self._loss = self._target = None
-
-    # ------------------------------------------------------------------ beside it
-
-    def _work(self) -> None:
-        """Describe batches; write the card after 1, 2, 4, 8 … of them, and at the end."""
-        n_described, due = 0, 1
-        while True:
-            batch = self._described.get()
-            if batch is None:
-                break
-            try:
-                self.sections[batch.mode].add(batch.inputs, batch.targets)
-            except Exception as error:  # the border of the daemon loop
-                line = f"a batch could not be described: {type(error).__name__}: {error}"
-                self._run._journal.fault("inspect", line)
-            with self._lock:
-                self._waiting -= sum(c.n_bytes for c in (*batch.inputs, *batch.targets))
-            n_described += 1
-            if n_described >= due:
-                due *= 2
-                self._write()
-        self._write()
+        self._model = self._inner = self._loss = self._target = None
 
     def close(self, timeout_s: float = 1.0) -> None:
         """End the inspection and write the card, within `timeout_s`; idempotent."""
-        if self._is_closed or os.getpid() != self._pid:
-            return
-        self._is_closed = True
-        deadline = time.monotonic() + max(timeout_s, 0.0)
-        self._take_off()
-        try:
-            while self._arriving and time.monotonic() < deadline:
-                self._pass_on()
-                time.sleep(0.0005 if self._arriving else 0)
-        except RuntimeError as error:  # a broken device: its copies will never come
-            self._run._journal.fault("inspect", f"the last batches did not arrive: {error}")
-        self._described.put(None)
-        worker = self._worker
-        if worker is not None and worker is not threading.current_thread():
-            worker.join(max(deadline - time.monotonic(), 0.0))
+        if not self._is_closed and os.getpid() == self._pid:
+            self._is_closed = True
+            self._take_off()
+            self._describer.finish(timeout_s)
+
+    # ------------------------------------------------------------------ beside it
+
+    def _describe(self, batch: Batch) -> None:
+        self.sections[batch.mode].add(batch.inputs, batch.targets)
 
     def _write(self) -> None:
         run = self._run
@@ -331,7 +280,7 @@ class Inspection:
             path.parent.mkdir(exist_ok=True)
             write_json(path, self._as_json())
         except OSError as error:
-            run._journal.fault("inspect", f"cannot write {path}: {error.strerror}")
+            self._fault(f"cannot write {path}: {error.strerror}")
         touch_folder(run.paths.root)
 
     def _as_json(self) -> dict[str, Any]:
@@ -346,10 +295,6 @@ class Inspection:
             "forwards": dict(self._forwards),
             **{mode: s.as_json() if s.inputs else None for mode, s in self.sections.items()},
         }
-
-
-def _has_arrived(batch: _Batch) -> bool:
-    return all(copy.has_arrived() for copy in (*batch.inputs, *batch.targets))
 
 
 def _taken_targets(target: Any) -> list[Copy]:

@@ -180,6 +180,20 @@ def test_of_a_large_batch_the_first_examples_are_counted_and_it_is_said(start, m
     assert (found["examples_given"], found["examples_counted"], found["max"]) == (64, 10, 29)
 
 
+def test_several_inputs_share_what_may_be_copied(start, monkeypatch):
+    class Pair(nn.Module):
+        def forward(self, a, b):
+            return a
+
+    monkeypatch.setattr(given, "BATCH_BYTES", 2 * 5 * 4)
+    run = start()
+    net = Pair()
+    inspection = run.inspect(net)
+    net(torch.zeros(8, 1), torch.zeros(8, 1))
+    inputs = described(run, inspection)["train"]["inputs"]
+    assert [inputs[name]["examples_counted"] for name in "ab"] == [5, 5]
+
+
 def test_training_and_evaluation_are_kept_apart(start):
     run = start()
     net = nn.Linear(2, 2)
@@ -232,7 +246,7 @@ def test_the_hooks_are_taken_off_when_there_is_enough(start):
     for _ in range(2):
         net(torch.zeros(3, 2))
     net.eval()
-    for _ in range(2):
+    for _ in range(3):
         net(torch.zeros(3, 2))
     assert not net._forward_pre_hooks
     assert not run._measured()._lookers
@@ -243,7 +257,7 @@ def test_without_an_evaluation_the_hook_is_taken_off_in_the_end(start, monkeypat
     run = start()
     net = nn.Linear(2, 2)
     run.inspect(net)
-    for _ in range(5):
+    for _ in range(6):
         net(torch.zeros(3, 2))
     assert not net._forward_pre_hooks
 
@@ -288,6 +302,18 @@ def test_targets_come_from_the_loss_as_it_is_given_them(start):
     assert card["train"]["targets_from"] == "the loss"
     assert card["train"]["targets"]["target"]["examples_given"] == 20
     assert not loss._forward_pre_hooks
+
+
+def test_the_last_batch_that_counts_has_its_target_too(start):
+    run = start()
+    net, loss = nn.Linear(2, 3), nn.CrossEntropyLoss()
+    inspection = run.inspect(net, loss, batches=1, examples=0)
+    net.eval()
+    net(torch.zeros(2, 2))
+    net.train()
+    loss(net(torch.zeros(2, 2)), torch.tensor([1, 2]))
+    card = described(run, inspection)
+    assert card["train"]["targets"]["target"]["examples_given"] == 2
 
 
 @pytest.mark.parametrize("batch", [[torch.zeros(2)] * 3, torch.zeros(2), {"a": torch.zeros(2)}])
@@ -338,6 +364,55 @@ def test_what_the_training_does_to_its_batch_afterwards_is_not_seen(start):
     net(x)
     x.fill_(9.0)
     assert only(described(run, inspection))["max"] == 1.0
+
+
+class LateEvent:
+    """Labelled fake: a CUDA event that is passed when it is asked for the third time."""
+
+    def __init__(self):
+        self.n = 0
+
+    def query(self):
+        self.n += 1
+        return self.n >= 3
+
+
+def test_copies_from_a_device_are_waited_for_by_later_passes_never_in_one(start, monkeypatch):
+    events = []
+
+    def late(name, value, budget):
+        copy = taken(name, value, budget)
+        copy.event = LateEvent()
+        events.append(copy.event)
+        return copy
+
+    taken = given.taken
+    monkeypatch.setattr(given, "taken", late)
+    run = start()
+    net = nn.Identity()
+    inspection = run.inspect(net)
+    net(torch.ones(2, 2))
+    assert not inspection._describer.has_arrived
+    assert events[0].n == 1  # asked once, and gone on
+    net(torch.ones(2, 2))
+    assert only(described(run, inspection))["examples_counted"] == 4
+
+
+@pytest.mark.gpu
+def test_a_batch_on_a_gpu_is_described_as_it_was_at_the_call(start):
+    run = start()
+    net = nn.Identity()
+    inspection = run.inspect(net)
+    x = torch.ones(1 << 16, 4, device="cuda")
+    torch.cuda.set_sync_debug_mode("error")  # raises when something waits for the device
+    try:
+        net(x)
+        x.fill_(9.0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    found = only(described(run, inspection))
+    assert found["devices"] == {"cuda:0": 1}
+    assert (found["min"], found["max"]) == (1.0, 1.0)
 
 
 def test_a_fault_inside_ends_the_inspection_not_the_training(start, monkeypatch):
@@ -461,7 +536,7 @@ def test_wrong_use_is_refused(start):
 
 def test_off_hooks_nothing():
     net = nn.Identity()
-    OffRun({}).inspect(net)
+    OffRun({}).inspect(net).close()
     assert not net._forward_pre_hooks
 
 
