@@ -75,7 +75,8 @@ def _lines(reader: RunReader) -> Iterator[str]:
         yield "run.inspect(model) what the model is given"
     if len(every) > len(shown):
         yield ""
-        yield f"{len(every) - len(shown)} more cards, of other processes or attempts (--json)"
+        n = len(every) - len(shown)
+        yield f"{n} more card{'s' if n > 1 else ''}, of other processes or attempts (--json)"
     for line in damage:
         yield f"cannot be read: {clean(line)}"
 

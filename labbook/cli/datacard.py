@@ -141,11 +141,16 @@ def _bars(given: Input) -> Iterator[str]:
     histogram = given.histogram
     if histogram is None or given.low is None or given.high is None or given.low == given.high:
         return
-    counts = histogram.counts
-    filled = [at for at, n in enumerate(counts) if n]
-    shown = counts[filled[0] : filled[-1] + 1] if filled else ()
     left, right = number_text(given.low), number_text(given.high)
-    yield f"{_INDENT}{left} {bars(shown, _WIDTH - len(left) - len(right) - 6)} {right}"
+    room = _WIDTH - len(left) - len(right) - 6
+    said = f"  ({len(histogram.values)} different values)" if histogram.values else ""
+    if histogram.values and len(histogram.values) <= room - len(said):
+        # bins between values that are few would only be gaps
+        yield f"{_INDENT}{left} {bars([n for _, n in histogram.values], room)} {right}{said}"
+        return
+    filled = [at for at, n in enumerate(histogram.counts) if n]
+    shown = histogram.counts[filled[0] : filled[-1] + 1] if filled else ()
+    yield f"{_INDENT}{left} {bars(shown, room)} {right}"
 
 
 def _features(features: Features, is_scale: bool) -> Iterator[str]:

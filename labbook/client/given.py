@@ -103,7 +103,7 @@ class Inspection:
         self._inner: Any = unwrapped(model)
         """Whose training flag counts: `model.module.eval()` does not set the wrapper's."""
         self._loss: Any = loss
-        self._type = type(model).__name__
+        self._type = type(self._inner).__name__
         self._names = parameter_names(self._inner)
         self._pid = os.getpid()
         self._forwards = {"train": 0, "train_without_grad": 0, "eval": 0, "eval_with_grad": 0}

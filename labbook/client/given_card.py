@@ -111,6 +111,7 @@ class Section:
         self.n_examples = 0
         self.n_bytes = 0
         self.n_targets = 0
+        self.n_described = self.n_examples_described = 0
         self.n_skipped = 0
         """Batches that came while too many were still waiting to be described."""
         self.inputs: dict[str, InputCard] = {}
@@ -121,6 +122,10 @@ class Section:
 
     def add(self, inputs: list[Copy], targets: list[Copy]) -> None:
         """Add a batch."""
+        if inputs:
+            self.n_described += 1
+            first = next((copy for copy in inputs if copy.shape), None)
+            self.n_examples_described += first.shape[0] if first else 0
         for copy in inputs:
             self.inputs.setdefault(copy.name, InputCard()).add(copy)
         for copy in targets:
@@ -129,8 +134,8 @@ class Section:
     def as_json(self) -> dict[str, Any]:
         """All that is known."""
         return {
-            "batches": self.n_batches,
-            "examples": self.n_examples,
+            "batches": self.n_described,
+            "examples": self.n_examples_described,
             "batches_skipped": self.n_skipped,
             "inputs": {name: card.as_json() for name, card in self.inputs.items()},
             "others": dict(self.others),

@@ -25,7 +25,7 @@ from labbook.paths import RunPaths
 
 __all__ = ["Loader", "Loaders", "Meter", "examples_in"]
 
-SAVE_S: Final = 60.0
+SAVE_S: Final = 15.0
 """The totals are written so often, and when the run finishes."""
 
 _NOT_KNOWN: Final = float("nan")
