@@ -127,6 +127,10 @@ class Card:
     model: str
     forwards: dict[str, int]
     first_mode: str | None
+    eval_modules: dict[str, int]
+    """Submodules that were in eval mode in the first training pass, by type."""
+    autocast: str | None
+    """The dtype of autocast there; None when it was off."""
     train: Mode | None
     eval: Mode | None
     raw: dict[str, Any]
@@ -158,12 +162,15 @@ def newest_cards(facts: Facts) -> list[Card]:
 
 def _card(raw: dict[str, Any]) -> Card:
     forwards = _object(raw.get("forwards"))
+    training = _object(raw.get("while_training"))
     return Card(
         writer=as_text(raw.get("writer")) or "",
         name=as_text(raw.get("name")) or "model",
         model=as_text(raw.get("model")) or "?",
         forwards={mode: _count(n) for mode, n in forwards.items()},
         first_mode=as_text(raw.get("first_mode")),
+        eval_modules={t: _count(n) for t, n in _object(training.get("eval_modules")).items()},
+        autocast=as_text(training.get("autocast")),
         train=_mode(raw.get("train")),
         eval=_mode(raw.get("eval")),
         raw=raw,

@@ -66,16 +66,24 @@ def card_lines(card: Card) -> Iterator[str]:
             yield ""
             yield f"{_INDENT}targets are not known: use run.loader(…), or run.inspect(model, loss)"
         yield ""
-    said = False
+    said = list(_circumstances(card))
+    yield from (_INDENT + line for line in said)
+    if said:
+        yield ""
+
+
+def _circumstances(card: Card) -> Iterator[str]:
+    if card.eval_modules:
+        kinds = [f"{n} {clean(kind)}" for kind, n in card.eval_modules.items()]
+        yield f"in eval mode while it trains: {', '.join(kinds)}"
+    if card.autocast:
+        yield f"trains under autocast to {clean(card.autocast)}"
     for key, what in (
         ("train_without_grad", "in training mode had gradients off, and are not counted"),
         ("eval_with_grad", "in eval mode had gradients on"),
     ):
         if n := card.forwards.get(key):
-            said = True
-            yield f"{_INDENT}{_n(n, 'forward pass', 'forward passes')} {what}"
-    if said:
-        yield ""
+            yield f"{_n(n, 'forward pass', 'forward passes')} {what}"
 
 
 def _mode(mode: Mode) -> Iterator[str]:

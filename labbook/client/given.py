@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -108,6 +109,7 @@ class Inspection:
         self._pid = os.getpid()
         self._forwards = {"train": 0, "train_without_grad": 0, "eval": 0, "eval_with_grad": 0}
         self._first: Mode | None = None
+        self._while_training: dict[str, Any] | None = None
         self._undo: list[Callable[[], None]] = []
         self._target: Any = None
         """The target of the batch that the loop has just been given."""
@@ -193,6 +195,8 @@ class Inspection:
             self._forwards["train_without_grad"] += 1
             return
         self._first = self._first or mode
+        if mode == "train" and self._while_training is None:
+            self._while_training = _surroundings(self._inner, args)
         section = self.sections[mode]
         if not self._is_enough(section):
             self._take(mode, section, args, kwargs, target)
@@ -293,6 +297,7 @@ class Inspection:
             "wanted": {"batches": self._wanted[0], "examples": self._wanted[1]},
             "first_mode": self._first,
             "forwards": dict(self._forwards),
+            "while_training": self._while_training,
             **{mode: s.as_json() if s.inputs else None for mode, s in self.sections.items()},
         }
 
@@ -321,6 +326,17 @@ def _is_recorded_elsewhere(args: Any, kwargs: Any) -> bool:
     if torch._C._get_tracing_state() is not None:
         return True
     return bool(cuda.is_initialized() and cuda.is_current_stream_capturing())
+
+
+def _surroundings(model: Any, args: Any) -> dict[str, Any]:
+    """What holds in the first training pass: submodules in eval mode by type, and autocast."""
+    import torch
+
+    device = next((str(a.device.type) for a in args if is_tensor(a)), "cpu")
+    is_autocast = torch.is_autocast_enabled(device)
+    dtype = str(torch.get_autocast_dtype(device)).removeprefix("torch.") if is_autocast else None
+    in_eval = Counter(type(each).__name__ for each in model.modules() if not each.training)
+    return {"eval_modules": dict(in_eval), "autocast": dtype}
 
 
 def _said(value: Any) -> str:

@@ -227,6 +227,17 @@ def test_observing_the_chosen_set_is_not_counted(start):
     assert (card["forwards"]["train"], card["forwards"]["eval"]) == (1, 0)
 
 
+def test_layers_in_eval_mode_and_autocast_are_noted_in_the_first_training_pass(start):
+    run = start()
+    net = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Dropout())
+    net[1].eval()
+    inspection = run.inspect(net)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        net(torch.ones(3, 2))
+    card = described(run, inspection)
+    assert card["while_training"] == {"eval_modules": {"BatchNorm1d": 1}, "autocast": "bfloat16"}
+
+
 def test_a_pass_in_training_mode_without_gradients_is_no_training_step(start):
     run = start()
     net = nn.Linear(2, 2)
