@@ -22,15 +22,9 @@ N_TOKENS = 256
 NOTHING = -100  # the target of a position behind the end of a file: cross_entropy leaves it out
 
 PROMPTS = [
-    "import os\nimport s",
-    "def __init__(self, ",
-    "    for i in range(",
-    'if __name__ == "',
-    "        raise ValueError(",
-    "    return self.",
-    "try:\n    from ",
-    "class Error(Exc",
-]
+    "import os\nimport s", "def __init__(self, ", "    for i in range(", "class Error(Exc",
+    'if __name__ == "', "        raise ValueError(", "    return self.", "try:\n    from ",
+]  # fmt: skip
 
 
 def files() -> tuple[list[Path], list[Path]]:
@@ -60,9 +54,8 @@ class Block(nn.Module):
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
-        )
+        wide = 4 * width
+        self.mlp = nn.Sequential(nn.Linear(width, wide), nn.GELU(), nn.Linear(wide, width))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         n, t, width = x.shape

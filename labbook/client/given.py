@@ -10,16 +10,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from labbook.client.dataset import is_array, is_tensor
+from labbook.client.given_call import (
+    is_recorded_elsewhere,
+    said,
+    surroundings,
+    target_of,
+)
 from labbook.client.given_card import Section
 from labbook.client.given_leaves import Copy, leaves, parameter_names, taken
 from labbook.client.given_worker import Batch, Describer, Mode
 from labbook.client.observe import is_observing, unwrapped
-from labbook.client.parts import TARGET_NAMES
 from labbook.client.writing import touch_folder, write_json
 from labbook.errors import MisuseError
 from labbook.paths import FORMAT, component
@@ -111,8 +115,8 @@ class Inspection:
         self._first: Mode | None = None
         self._while_training: dict[str, Any] | None = None
         self._undo: list[Callable[[], None]] = []
-        self._target: Any = None
-        """The target of the batch that the loop has just been given."""
+        self._batch: Any = None
+        """What the loop has just been given."""
         self._describer = Describer(self._describe, self._write, self._fault)
         self._is_closed = False
 
@@ -164,12 +168,12 @@ class Inspection:
         self._undo.append(undo)
 
     def _see_batch(self, batch: Any) -> None:
-        """A batch of `run.loader`: its target, where a convention names one."""
-        self._target = _target_of(batch)
+        """A batch of `run.loader`: what its target is, is asked when the model is called."""
+        self._batch = batch
 
     def _see_forward(self, args: Any, kwargs: Any) -> None:
         try:
-            if not is_observing() and not _is_recorded_elsewhere(args, kwargs):
+            if not is_observing() and not is_recorded_elsewhere():
                 self._forward(args, kwargs)
         except Exception as error:  # the border to the training: it goes on, whatever this is
             self._failed(error)
@@ -179,7 +183,7 @@ class Inspection:
 
         if os.getpid() != self._pid:
             return
-        target, self._target = self._target, None
+        batch, self._batch = self._batch, None
         self._describer.pass_on()
         if self._is_over():  # not in the last pass that counts: its loss is still to be seen
             if self._describer.has_arrived:
@@ -196,26 +200,28 @@ class Inspection:
             return
         self._first = self._first or mode
         if mode == "train" and self._while_training is None:
-            self._while_training = _surroundings(self._inner, args)
+            self._while_training = surroundings(self._inner, args)
         section = self.sections[mode]
         if not self._is_enough(section):
-            self._take(mode, section, args, kwargs, target)
+            self._take(mode, section, args, kwargs, batch)
 
-    def _take(self, mode: Mode, section: Section, args: Any, kwargs: Any, target: Any) -> None:
+    def _take(self, mode: Mode, section: Section, args: Any, kwargs: Any, batch: Any) -> None:
         if self._describer.waiting > WAITING_BYTES:
             section.n_skipped += 1
             return
         found = list(leaves(args, kwargs, self._names))
         arrays = [(name, value) for name, value in found if is_tensor(value) or is_array(value)]
         section.others.update(
-            (name, _said(value))
+            (name, said(value))
             for name, value in found
             if not (is_tensor(value) or is_array(value))
         )
         share = BATCH_BYTES // max(len(arrays), 1)
         inputs = [taken(name, value, share) for name, value in arrays]
-        targets = []
-        if target is not None and section.targets_from in (None, "run.loader"):
+        targets, target = [], target_of(batch)
+        # (image, other image): what the model is given itself is no target of it
+        is_input = isinstance(batch, (tuple, list)) and any(v is target for _, v in arrays)
+        if target is not None and not is_input and section.targets_from in (None, "run.loader"):
             section.targets_from = "run.loader"
             targets = _taken_targets(target)
         first = next((copy for copy in inputs if copy.shape), None)
@@ -226,7 +232,7 @@ class Inspection:
     def _see_loss(self, args: Any, kwargs: Any) -> None:
         try:
             target = args[1] if len(args) > 1 else kwargs.get("target")
-            if is_observing() or target is None or _is_recorded_elsewhere(args, kwargs):
+            if is_observing() or target is None or is_recorded_elsewhere():
                 return
             mode: Mode = "train" if self._inner.training else "eval"
             section = self.sections[mode]
@@ -263,7 +269,7 @@ class Inspection:
         """Take the hooks off, and let go of the model."""
         while self._undo:
             self._undo.pop()()
-        self._model = self._inner = self._loss = self._target = None
+        self._model = self._inner = self._loss = self._batch = None
 
     def close(self, timeout_s: float = 1.0) -> None:
         """End the inspection and write the card, within `timeout_s`; idempotent."""
@@ -305,42 +311,3 @@ class Inspection:
 def _taken_targets(target: Any) -> list[Copy]:
     found = leaves((target,), {}, ["target"])
     return [taken(n, v, BATCH_BYTES // 4) for n, v in found if is_tensor(v) or is_array(v)]
-
-
-def _target_of(batch: Any) -> Any:
-    """The second of a pair, or a mapping's labels; None for anything else: targets are not guessed.
-
-    The same convention as `run.choose`, without its reading of longer tuples.
-    """
-    if isinstance(batch, Mapping):
-        key = next((key for key in TARGET_NAMES if key in batch), None)
-        return None if key is None else batch[key]
-    return batch[1] if isinstance(batch, (tuple, list)) and len(batch) == 2 else None
-
-
-def _is_recorded_elsewhere(args: Any, kwargs: Any) -> bool:
-    """Whether a tracer or a CUDA graph is taking this call down: a copy would become part of it."""
-    import torch
-
-    cuda: Any = torch.cuda
-    if torch._C._get_tracing_state() is not None:
-        return True
-    return bool(cuda.is_initialized() and cuda.is_current_stream_capturing())
-
-
-def _surroundings(model: Any, args: Any) -> dict[str, Any]:
-    """What holds in the first training pass: submodules in eval mode by type, and autocast."""
-    import torch
-
-    device = next((str(a.device.type) for a in args if is_tensor(a)), "cpu")
-    is_autocast = torch.is_autocast_enabled(device)
-    dtype = str(torch.get_autocast_dtype(device)).removeprefix("torch.") if is_autocast else None
-    in_eval = Counter(type(each).__name__ for each in model.modules() if not each.training)
-    return {"eval_modules": dict(in_eval), "autocast": dtype}
-
-
-def _said(value: Any) -> str:
-    """An argument that is no tensor, in a word."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return repr(value)
-    return type(value).__name__

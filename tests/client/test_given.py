@@ -338,6 +338,36 @@ def test_targets_are_not_guessed(start, batch):
     assert (card["train"]["targets"], card["train"]["targets_from"]) == ({}, None)
 
 
+def test_the_second_of_a_pair_that_the_model_is_given_too_is_no_target(start):
+    class Pair(nn.Module):
+        def forward(self, a, b):
+            return a + b
+
+    run = start()
+    net = Pair()
+    inspection = run.inspect(net)
+    for a, b in run.loader([(torch.zeros(2, 2), torch.ones(2, 2))]):
+        net(a, b)
+    card = described(run, inspection)
+    assert list(card["train"]["inputs"]) == ["a", "b"]
+    assert card["train"]["targets"] == {}
+
+
+def test_labels_that_the_model_is_given_by_their_name_are_its_targets(start):
+    class Wrapped(nn.Module):
+        def forward(self, x, labels):
+            return x
+
+    run = start()
+    net = Wrapped()
+    inspection = run.inspect(net)
+    for batch in run.loader([{"x": torch.zeros(2, 2), "labels": torch.tensor([0, 1])}]):
+        net(**batch)
+    card = described(run, inspection)
+    assert list(card["train"]["inputs"]) == ["x", "labels"]
+    assert card["train"]["targets"]["target"]["examples_given"] == 2
+
+
 # ---------------------------------------------------------------------- nothing is disturbed
 
 
