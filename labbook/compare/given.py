@@ -34,7 +34,7 @@ def given(facts: Facts) -> tuple[dict[str, Any] | None, Scales]:
             values[f"{name} dtype"] = "/".join(sorted(one.dtypes))
         if one.shape is not None:
             axes = ["N", *("?" if axis is None else str(axis) for axis in one.shape)]
-            values[f"{name} shape"] = f"({', '.join(axes)})"
+            values[f"{name} shape"] = "×".join(axes)
         known = {"min": one.low, "max": one.high, "mean": one.mean, "sd": one.sd}
         scales[name] = {key: value for key, value in known.items() if value is not None}
     return values if cards else None, scales

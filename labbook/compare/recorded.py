@@ -85,7 +85,6 @@ class Recorded:
         defaults = arguments.get("defaults")
         masked = arguments.get("masked")
         code = Code.of(conditions)
-        as_given, scales = given(facts)
         sections: dict[str, Values | None] = {
             "arguments": {name: value for name, value in values.items() if not is_seed(name)}
             if arguments
@@ -99,7 +98,7 @@ class Recorded:
             else None,
             "seeds": _seeds(conditions, values),
             "data": _data(facts.facts("data"), conditions.get("data")),
-            "given": as_given,
+            "given": None,
         }
         return cls(
             sections,
@@ -107,8 +106,12 @@ class Recorded:
             frozenset(map(str, masked)) if isinstance(masked, list) else frozenset(),
             code,
             Git.of(conditions),
-            scales,
         )
+
+    def with_given(self, facts: Facts) -> Recorded:
+        """Add what the model was given: files of their own, not read where nobody asks."""
+        values, scales = given(facts)
+        return replace(self, sections={**self.sections, "given": values}, scales=scales)
 
     def with_data(self, more: Values) -> Recorded:
         """Add fingerprints that were found elsewhere."""

@@ -136,7 +136,7 @@ def test_diff_says_that_the_model_was_given_another_scale(book):
 
 def test_diff_names_a_shape_and_a_run_that_nobody_looked_at(book):
     text = labbook(book, "diff", "unit", "vectors", "--only", "given")
-    assert "~ input shape      (N, 3, 8, 8) → (N, 3)" in text
+    assert "~ input shape      N×3×8×8 → N×3" in text
     assert "target" not in text
     text = labbook(book, "diff", "unit", "unseen", "--only", "given")
     assert "only one of the runs was inspected" in text
