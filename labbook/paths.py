@@ -162,6 +162,15 @@ class RunPaths:
         return self.chosen / component(chosen_set, "chosen set") / f"{span}.parquet"
 
     @property
+    def given_folder(self) -> Path:
+        """What models were given: one data card a model and a process."""
+        return self.root / "given"
+
+    def given(self, writer: str, model: str) -> Path:
+        """The data card of one model in one process."""
+        return self.given_folder / f"{component(writer, 'writer')}-{component(model, 'model')}.json"
+
+    @property
     def checkpoints(self) -> Path:
         """What `run.save()` wrote, and the sidecars of all checkpoints."""
         return self.root / "checkpoints"

@@ -20,6 +20,7 @@ VERBS = {
         "tui": ("labbook.cli.terminal:tui", "Open the terminal program (so does labbook alone)."),
         "ls": ("labbook.cli.listing:ls", "List the runs: filter, sort, pick columns."),
         "show": ("labbook.cli.showing:show", "Show everything known about one run."),
+        "data": ("labbook.cli.data:data", "Show the data as the model was given it."),
         "diff": ("labbook.cli.comparing:diff", "Show what changed between runs, counted."),
         "top": ("labbook.cli.topping:top", "Watch the machine, and the runs on it."),
         "dynamics": ("labbook.cli.observing:dynamics", "Show how examples were learned."),

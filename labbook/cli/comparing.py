@@ -47,7 +47,8 @@ def diff(
     \b
     One change is: each argument; the code as a whole; the script; the number
     of processes; packages, Python, machine, environment variables (one each);
-    each data set. Seeds are counted apart.
+    each data set; the data as given to the model, if nothing else tells why.
+    Seeds are counted apart.
     """
     if len(runs) < 2:
         raise click.UsageError("name two runs or more")

@@ -1,4 +1,4 @@
-"""Small pictures and curves in text: half-blocks where there are colours, ASCII elsewhere.
+"""Small pictures, curves and histograms as text: half-blocks where there are colours, else ASCII.
 
 Invariant: a drawn picture has lines of equally many cells, so that text can stand beside it.
 """
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from labbook.cli.tables import has_colour
 
-__all__ = ["colours", "draw", "sparkline"]
+__all__ = ["bars", "beside", "colours", "draw", "sparkline"]
 
 _SHADES = " .:-=+*#%@"
 _BARS = "▁▂▃▄▅▆▇█"
@@ -76,6 +76,23 @@ def sparkline(values: Sequence[float | None], width: int) -> str:
     low, high = min(found, default=0.0), max(found, default=0.0)
     scale = (len(bars) - 1) / (high - low) if high > low else 0.0
     return "".join(" " if m is None else bars[round((m - low) * scale)] for m in means)
+
+
+def beside(pictures: Sequence[list[str]], gap: str = "  ") -> list[str]:
+    """Put pictures of the same height next to each other."""
+    return [gap.join(parts) for parts in zip(*pictures, strict=True)]
+
+
+def bars(counts: Sequence[int], width: int) -> str:
+    """Draw counts as one row of blocks, at most `width` cells: what is there is never blank."""
+    per_cell = max(1, -(-len(counts) // max(width, 1)))
+    sums = [sum(counts[at : at + per_cell]) for at in range(0, len(counts), per_cell)]
+    top = max(sums, default=0)
+    if not top:
+        return " " * len(sums)
+    blocks = _BARS if _can_print(_BARS) else _PLAIN_BARS
+    last = len(blocks) - 1
+    return "".join(" " if not n else blocks[max(0, round(last * n / top))] for n in sums)
 
 
 def _can_print(text: str) -> bool:

@@ -42,6 +42,7 @@ def sections(run: Object) -> Iterator[str]:
         ("Code", _code(run)),
         ("Machine", _machine(run)),
         ("Series", _series(run)),
+        ("Throughput", _throughput(run)),
         ("Chosen sets", _chosen(run)),
         ("Checkpoints", _checkpoints(run)),
         ("Faults", _faults(run)),
@@ -196,6 +197,21 @@ def _series(run: Object) -> Iterator[str]:
     yield from _table(
         [name, *(Column(stat, cells, is_number=True) for stat, cells in stats.items())]
     )
+
+
+def _throughput(run: Object) -> Iterator[str]:
+    for loader in run["throughput"]:
+        said = [f"{number_text(loader['steps_per_second'])} steps/s"]
+        if loader["examples_per_second"] is not None:
+            said.append(f"{number_text(loader['examples_per_second'])} examples/s")
+        if loader["wait_percent"] is not None:
+            said.append(f"{loader['wait_percent']:.1f} % of the time waiting for data")
+        yield f"{clean(loader['name'])}: {loader['steps']:,} steps, {', '.join(said)}"
+        first = loader["first_batch_s"], loader["first_step_s"]
+        words = "first batch", "first step done"
+        known = [f"{w} after {s:.1f} s" for w, s in zip(words, first, strict=True) if s is not None]
+        if known:
+            yield f"{_INDENT}{', '.join(known)}"
 
 
 def _chosen(run: Object) -> Iterator[str]:

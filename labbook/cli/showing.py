@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from labbook.book.throughput import throughput
 from labbook.cli.code import code_kept
 from labbook.cli.listing import summary_object
 from labbook.cli.options import book_option, echo_json, json_option, open_here
@@ -67,6 +68,7 @@ def describe(reader: RunReader) -> dict[str, Any]:
         "conditions": reader.conditions,
         "code": code_kept(reader),
         "end": reader.end,
+        "throughput": throughput(reader.facts),
         "chosen": [_chosen(reader, name) for name in reader.chosen_sets()],
         "checkpoints": [
             {

@@ -40,6 +40,14 @@ class OffRun:
     def data(self, name: str, source: Any, **how: Any) -> None:
         """Read and record nothing."""
 
+    def inspect(self, model: Any, loss: Any = None, **how: Any) -> OffInspection:
+        """Look at nothing."""
+        return OffInspection()
+
+    def loader(self, loader: Any, *, name: str = "train") -> Any:
+        """Return the loader as it is."""
+        return loader
+
     def logging_handler(self, level: int | str = 0) -> logging.Handler:
         """Return a handler that records nothing."""
         import logging
@@ -105,6 +113,13 @@ class OffChosen:
 
     def record(self, step: int | None = None, **columns: Any) -> None:
         """Record nothing."""
+
+
+class OffInspection:
+    """Has no hook on anything."""
+
+    def close(self, timeout_s: float = 1.0) -> None:
+        """End nothing."""
 
 
 def _nothing(value: Any, step: int | None = None) -> None:

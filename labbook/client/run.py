@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
     from labbook.client.gauges import Gauges
+    from labbook.client.given import Inspection
     from labbook.client.outbox import Outbox
     from labbook.client.output import Output
     from labbook.client.parts import Target
     from labbook.client.picking import By
+    from labbook.client.throughput import Loader, Loaders
 
 __all__ = ["FINISH_S", "Run", "SeriesHandle"]
 
@@ -88,6 +90,9 @@ class Run:
         self._sealer = Sealer(journal)
         self._outbox: Outbox | None = None
         self._registrar: Registrar | None = None
+        self._loaders: Loaders | None = None
+        self._closing: list[Callable[[float], None]] = []
+        """What else to end at `finish()`; each is given the seconds that are left."""
         self._gauges: Gauges | None = None
         self._output: Output | DescriptorOutput | None = None
         self._endings: Endings | None = None
@@ -200,6 +205,23 @@ class Run:
         if not (self.finished or self._journal.detached):
             self._fact("data", {"name": name, "data": found})
 
+    def inspect(self, model: Any, loss: Any = None, **how: Any) -> Inspection:
+        """Record the first batches as they are given to `model`: `labbook data` shows them.
+
+        See `labbook.client.given.attach`.
+        """
+        from labbook.client.given import attach
+
+        return attach(self, model, loss, **how)
+
+    def loader(self, loader: Any, *, name: str = "train") -> Loader:
+        """Measure a loop: `for batch in run.loader(loader)`; it gets what `loader` yields.
+
+        Steps and examples a second and the share of time spent waiting become gauges under `name`.
+        See `labbook.client.throughput`.
+        """
+        return self._measured().wrap(loader, name)
+
     def logging_handler(self, level: int | str = 0) -> logging.Handler:
         """Return a handler for the standard logging module: records become events of the run.
 
@@ -291,6 +313,14 @@ class Run:
         if self._busy:
             self._after_log()
 
+    def _measured(self) -> Loaders:
+        from labbook.client.throughput import Loaders
+
+        if self._loaders is None:
+            self._loaders = Loaders(self._journal, self.paths, self.writer)
+            self._closing.append(self._loaders.close)
+        return self._loaders
+
     def _schema(self, names: tuple[str, ...]) -> RowSchema:
         for name in names:
             values.check_name(name)
@@ -320,6 +350,8 @@ class Run:
         self._devices.drain()
         if self._registrar is not None:
             self._registrar.scan()
+        if self._loaders is not None:
+            self._loaders.tick()
         self._sealer.tick()
 
     def _checkpoint_folders(self) -> list[str]:
@@ -353,9 +385,11 @@ class Run:
             self._gauges.stop()
         if self._registrar is not None:
             self._registrar.scan(final=True)
+        for close in self._closing:
+            close(max(0.0, deadline - time.monotonic()))
         self._devices.drain(0.5)
         if self._outbox is not None:
-            self._outbox.close(FINISH_S / 2)
+            self._outbox.close(max(FINISH_S / 4, deadline - time.monotonic() - FINISH_S / 4))
         self._journal.close()
         self._write_end(ending)
         self._sealer.finish(deadline - time.monotonic())

@@ -11,7 +11,8 @@ What counts as one change:
   of the same model is listed, not counted;
 - the environment variables that steer a computation together: not those that only say which job,
   rank, device or book this is;
-- each data set with another fingerprint.
+- each data set with another fingerprint;
+- the data as given to the model, where nothing else tells why it differs.
 
 Seeds are counted apart: repeating a run with another seed is no change of the experiment. A
 generator's state alone differs whenever nobody seeds it, and is only mentioned.
@@ -69,6 +70,9 @@ def count_changes(sections: Iterable[Section], code: CodeDifference) -> tuple[Ch
         if items:
             found.append(Change(name, _together(name, items)))
     found += [Change("data", f"data {item.name}") for item in by_name["data"]]
+    if by_name["given"] and not found:
+        # otherwise it is what came of the change that is counted already
+        found.append(Change("given", _together("data as given", by_name["given"])))
     return tuple(found)
 
 

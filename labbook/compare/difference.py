@@ -78,8 +78,8 @@ def diff(a: RunReader, b: RunReader) -> Difference:
     without the code, a damaged file.
     """
     data_a, data_b = chosen_data(a, b)
-    left = Recorded.of(a.facts).with_data(data_a)
-    right = Recorded.of(b.facts).with_data(data_b)
+    left = Recorded.of(a.facts).with_data(data_a).with_given(a.facts)
+    right = Recorded.of(b.facts).with_data(data_b).with_given(b.facts)
     sections = compare_sections(left, right)
     code = compare_code(left, right, code_store(a), code_store(b))
     return Difference(

@@ -165,11 +165,20 @@ def _distance(run: _Known, other: _Known) -> int:
     return len(names) + sum(a != b for a, b in zip(run.rest, other.rest, strict=True))
 
 
+def _with_given(book: Book, run: _Known) -> Recorded:
+    facts = Facts(book.paths.run(run.id))
+    try:
+        facts.refresh()
+    except (OSError, StoreError):
+        return run.recorded  # removed in this moment
+    return run.recorded.with_given(facts)
+
+
 def _ancestor(book: Book, run: _Known, older: _Known | None, how: str | None) -> Ancestor:
     if older is None:
         derived_from = run.parent if how == "missing" else None
         return Ancestor(run.id, run.name, run.created_ns, how, derived_from)
-    sections = compare_sections(older.recorded, run.recorded)
+    sections = compare_sections(_with_given(book, older), _with_given(book, run))
     code = compare_code(
         older.recorded, run.recorded, book.paths.code, book.paths.code, with_files=False
     )

@@ -9,11 +9,12 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labbook.book.facts import Facts
 from labbook.book.summary import flatten
+from labbook.compare.given import Scales, compare_scales, given
 from labbook.compare.snapshots import Code, Git
 from labbook.compare.values import Item, compare_maps, same
 
@@ -28,6 +29,7 @@ SECTIONS = {
     "environment": "Environment",
     "seeds": "Seeds",
     "data": "Data",
+    "given": "Data as given to the model",
 }
 """Name -> title, in the order of reading; code and results are compared elsewhere."""
 
@@ -70,6 +72,8 @@ class Recorded:
     masked: frozenset[str]
     code: Code
     git: Git
+    scales: Scales = field(default_factory=dict)
+    """Of the data as given to the model."""
 
     @classmethod
     def of(cls, facts: Facts) -> Recorded:
@@ -94,6 +98,7 @@ class Recorded:
             else None,
             "seeds": _seeds(conditions, values),
             "data": _data(facts.facts("data"), conditions.get("data")),
+            "given": None,
         }
         return cls(
             sections,
@@ -102,6 +107,11 @@ class Recorded:
             code,
             Git.of(conditions),
         )
+
+    def with_given(self, facts: Facts) -> Recorded:
+        """Add what the model was given: files of their own, not read where nobody asks."""
+        values, scales = given(facts)
+        return replace(self, sections={**self.sections, "given": values}, scales=scales)
 
     def with_data(self, more: Values) -> Recorded:
         """Add fingerprints that were found elsewhere."""
@@ -123,6 +133,9 @@ def compare_sections(a: Recorded, b: Recorded) -> tuple[Section, ...]:
 
 def _compare(name: str, a: Recorded, b: Recorded) -> Section:
     left, right = a.sections[name], b.sections[name]
+    if name == "given" and (left is None) != (right is None):
+        # whether somebody looked says nothing about the data
+        return Section(name, notes=("only one of the runs was inspected",))
     if left is None or right is None:
         both = left is None and right is None
         where = "both runs" if both else ("A" if left is None else "B")
@@ -133,12 +146,17 @@ def _compare(name: str, a: Recorded, b: Recorded) -> Section:
         items = tuple(_with_defaults(item, a, b) for item in items)
         if hidden := sorted(a.masked & b.masked):
             notes = (f"not compared, for they are masked: {', '.join(hidden)}",)
+    if name == "given":
+        # a target that nothing told of is none that was not there
+        items = tuple(i for i in items if i.kind == "changed" or not i.name.startswith("target"))
     if name == "data":
         # a fingerprint that one run lacks says nothing about its data
         lone = [item.name for item in items if item.kind != "changed"]
         items = tuple(item for item in items if item.kind == "changed")
         notes = tuple(f"{each}: only one of the runs has a fingerprint" for each in lone)
-    n_same = len({**left, **right}) - len(items) - (len(notes) if name == "data" else 0)
+    n_same = sum(key in right and same(left[key], right[key]) for key in left)
+    if name == "given":
+        items += compare_scales(a.scales, b.scales)
     return Section(name, items, n_same, notes=notes)
 
 

@@ -57,7 +57,7 @@ def _thing(row: Row) -> str | None:
 
 def table(runs: Sequence[RunReader]) -> Table:
     """Compare any number of runs."""
-    recorded = [Recorded.of(run.facts) for run in runs]
+    recorded = [Recorded.of(run.facts).with_given(run.facts) for run in runs]
     rows = [row for row in _conditions(recorded) if _differs(row)]
     return Table(tuple(map(Side.of, runs)), tuple(rows), tuple(_results(runs)))
 
