@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from labbook.client.chosen import ChosenSet
     from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
+    from labbook.client.follower import Follower
     from labbook.client.gauges import Gauges
     from labbook.client.output import Output
 
@@ -84,6 +85,7 @@ class Run:
         self._devices = DeviceValues(journal)
         self._sealer = Sealer(journal)
         self._registrar: Registrar | None = None
+        self._followers: dict[str, Follower] = {}
         self._gauges: Gauges | None = None
         self._output: Output | DescriptorOutput | None = None
         self._endings: Endings | None = None
@@ -164,6 +166,21 @@ class Run:
 
         options.setdefault("step_now", lambda: self._steps.current)
         return choose(self._journal, dataset, n, **options)
+
+    def follow(self, model: Any, optimizer: Any = None, **options: Any) -> None:
+        """Follow a net: weights, gradients, updates, activations; see `labbook.client.follow`."""
+        from labbook.client.follow import follow
+
+        follow(
+            self._journal,
+            model,
+            optimizer,
+            **options,
+            followers=self._followers,
+            records=self.writer.startswith("r0-") and not (self.finished or self._journal.detached),
+            fact=lambda value: self._fact("model", value),
+            step_now=lambda: self._steps.current if self._steps.first is not None else None,
+        )
 
     def data(self, name: str, source: Any, *, seconds: float = 2.0) -> None:
         """Record a fingerprint of the data trained on: `run.data("train", dataset)`, or a path.
@@ -297,6 +314,8 @@ class Run:
         self._devices.drain()
         if self._registrar is not None:
             self._registrar.scan()
+        for follower in tuple(self._followers.values()):
+            follower.drain()
         self._sealer.tick()
 
     def _fact(self, fact: str, value: dict[str, Any]) -> None:
@@ -321,6 +340,8 @@ class Run:
             self._gauges.stop()
         if self._registrar is not None:
             self._registrar.scan(final=True)
+        for follower in self._followers.values():
+            follower.close()
         self._devices.drain(0.5)
         self._journal.close()
         self._write_end(ending)
