@@ -40,9 +40,7 @@ class Arriving:
         self._samples: deque[_Sample] = deque()
         self._lock = threading.Lock()
 
-    def send(
-        self, vectors: Sequence[Vector], then: Callable[[Mapping[str, float]], None]
-    ) -> bool:
+    def send(self, vectors: Sequence[Vector], then: Callable[[Mapping[str, float]], None]) -> bool:
         """Fetch the values and call `then` with them by name, now or in a later `drain`.
 
         False when too many are on their way already.

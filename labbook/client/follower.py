@@ -12,6 +12,7 @@ nothing raises into it; on CUDA nothing waits for the device; no strong referenc
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 import weakref
@@ -19,12 +20,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from labbook.client.activations import Probe, Units
+from labbook.client.activations import Probe, Units, is_compiled, is_compiled_elsewhere
 from labbook.client.arriving import Arriving
 from labbook.client.hook import Hook, is_training_pass
 from labbook.client.recorder import Recorder
 from labbook.client.sample import Sample, has_closure
 from labbook.client.schedule import Schedule
+from labbook.client.tensor_stats import is_lazy
 
 if TYPE_CHECKING:
     from torch import nn
@@ -103,6 +105,8 @@ class Follower:
         self._leaf_handles: list[Any] = []
         self._step_handles = self._hang(optimizers)
         self.is_closed = False
+        if outer is model and (is_compiled(model) or is_compiled_elsewhere(model)):
+            self._give_up_forward()
         self._expect_forward()
 
     @property
@@ -172,12 +176,12 @@ class Follower:
         model, outer = self._model(), self._outer()
         if model is None or outer is None or self.is_closed:
             return
-        if self._forward_handle is None:
+        if self._forward_handle is None and self._misses < MISSES:
             hook = Hook(self._before_forward, self._fault)
             self._forward_handle = outer.register_forward_pre_hook(hook, with_kwargs=True)
         if self._index + bool(self._stepped) == self._schedule.due:
             self._hang_leaves(model)
-            if 0 < self._misses < MISSES and self._early is None:
+            if 0 < self._misses < MISSES and self._early is None and self._options.activations:
                 # the net is not called as a whole: its parts may be, one by one
                 self._early = Probe(outer, self._units, self._fault)
 
@@ -275,6 +279,7 @@ class Follower:
     def _open(self) -> Sample:
         if self._sample is None:
             self._sample = Sample(self._index, histograms=self._options.histograms)
+            self._sample.opened_at = self._step_now() or 0
             self._sample.probe, self._early = self._early, None
         return self._sample
 
@@ -283,18 +288,24 @@ class Follower:
         if sample.is_forward_over:
             return
         sample.end_forward()
-        if not self._options.activations:
+        if self._probed == sample.index or self._misses >= MISSES:
             return
         if sample.probe is not None and sample.probe.names:
-            self._misses = 0 if self._probed == sample.index else 1
+            self._misses = 1
             return
-        self._misses += 1
+        # hooks that come and go could make torch.compile compile anew each time
+        self._misses = MISSES if "torch._dynamo" in sys.modules else self._misses + 1
         if self._misses == MISSES:
-            text = (
-                "activations are not recorded: no forward pass of the net can be seen (it is "
-                "compiled as a whole, or not called as a module)"
-            )
-            self._writer.event("activations-not-seen", text)
+            self._give_up_forward()
+
+    def _give_up_forward(self) -> None:
+        self._misses = MISSES
+        text = (
+            "activations are not recorded: no forward pass of the net can be seen. It is compiled "
+            "as a whole, or not called as a module; give follow() what torch.compile returned, or "
+            "compile its parts"
+        )
+        self._writer.event("activations-not-seen", text)
 
     def _end_step(self) -> None:
         """A training step is over: the next begins."""
@@ -305,18 +316,20 @@ class Follower:
         if sample is not None:
             self._finish_sample(sample)
 
-    def _finish_sample(self, sample: Sample) -> None:
+    def _finish_sample(self, sample: Sample, step: int | None = None) -> None:
         began = time.perf_counter()
         self._end_forward(sample)
         self._unhang_leaves()
-        step = self._step_now()
+        step = self._step_now() if step is None else step
         at = sample.index if step is None else step
 
         def then(found: Mapping[str, float]) -> None:
             self._write(sample, found, at)
 
         if not self._arriving.send(sample.vectors, then):
-            self._writer.fault("follow", "samples of the net do not arrive from the device: dropped")
+            self._writer.fault(
+                "follow", "samples of the net do not arrive from the device: dropped"
+            )
         self._look_for_change()
         now = time.perf_counter()
         self._schedule.sampled(sample.index, sample.seconds + now - began, now)
@@ -324,10 +337,7 @@ class Follower:
     def _write(self, sample: Sample, found: Mapping[str, float], step: int) -> None:
         prefix = self._options.prefix
         for names, values in sample.rows(found):
-            if prefix:
-                split = (name.partition("/") for name in names)
-                names = tuple(f"{head}/{prefix}{tail}" for head, _, tail in split)
-            self._writer.row("model", names, values, step)
+            self._writer.row("model", _prefixed(names, prefix), values, step)
         first = sample.first_nonfinite(found)
         if first is not None and not self._was_nonfinite:
             text = f"values that are not finite, first {first.text}"
@@ -396,7 +406,14 @@ class Follower:
                 probe.close()
         try:
             if sample is not None:
-                self._finish_sample(sample)
+                # the program broke off before the step, or steps cannot be seen
+                self._finish_sample(sample, None if self._stepped else sample.opened_at)
+            if self._index == 0 and not self._stepped:
+                text = (
+                    "no optimizer step of the followed net was seen: no torch optimizer steps it, "
+                    "or the step itself is compiled"
+                )
+                self._writer.event("steps-not-seen", text)
             self._arriving.drain(LAST_S)
         except Exception as error:  # the end of the run must come whatever a device says
             self._writer.fault("follow", _said(error))
@@ -414,6 +431,13 @@ class Follower:
             self.close()
 
 
+def _prefixed(names: tuple[str, ...], prefix: str) -> tuple[str, ...]:
+    if not prefix:
+        return names
+    split = (name.partition("/") for name in names)
+    return tuple(f"{statistic}/{prefix}{tensor}" for statistic, _, tensor in split)
+
+
 def _said(error: BaseException) -> str:
     first = str(error).partition("\n")[0][:200]
     return f"following the net: {type(error).__name__}: {first}; training goes on"
@@ -421,8 +445,6 @@ def _said(error: BaseException) -> str:
 
 def _structure(model: nn.Module) -> list[Any]:
     """Changes when the net does: cheap, and only compared with itself."""
-    from torch.nn.parameter import is_lazy
-
     return [
         (id(p), None if is_lazy(p) else p.shape, p.dtype, p.requires_grad)
         for p in model.parameters()

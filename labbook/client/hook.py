@@ -1,8 +1,8 @@
 """Callables that are hung into a user's model for a while, and do nothing anywhere else.
 
 Invariant: a hook raises nothing, returns nothing, and is inert in a compiled graph, in a backward
-pass, inside an observation, and in a copy: `copy.deepcopy(model)` and `torch.save(model)` meet hooks
-too, and what is saved must load without labbook.
+pass, inside an observation, and in a copy: `copy.deepcopy(model)` and `torch.save(model)` meet
+hooks too, and what is saved must load without labbook.
 """
 
 from __future__ import annotations
@@ -21,17 +21,18 @@ __all__ = ["Hook", "is_training_pass"]
 class Hook:
     """Calls `call` with what torch gives it; `fault` gets what that raises."""
 
-    __slots__ = ("_call", "_fault")
+    __slots__ = ("_call", "_fault", "_is_compiling")
     __torch_unserializable__ = True
 
     def __init__(self, call: Callable[..., None], fault: Callable[[BaseException], None]) -> None:
         self._call = call
         self._fault = fault
+        self._is_compiling = sys.modules["torch"].compiler.is_compiling
 
     def __call__(self, *given: Any) -> None:
         """Look, and let pass."""
         # under torch.compile this is a constant, and the hook leaves no trace in the graph
-        if sys.modules["torch"].compiler.is_compiling():
+        if self._is_compiling():
             return
         try:
             self._call(*given)
@@ -54,4 +55,6 @@ def is_training_pass(thread: int) -> bool:
         # a checkpointed module is run again by the backward pass
         and (in_backward is None or in_backward() == -1)
         and not torch.jit.is_tracing()
+        # inside torch.func tensors are not what they seem, and must not get out
+        and torch._C._functorch.peek_interpreter_stack() is None
     )

@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from labbook.client.tensor_stats import is_lazy
+
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
@@ -73,8 +75,6 @@ def _module(name: str, module: nn.Module, first: dict[int, str]) -> dict[str, An
 
 
 def _tensor(name: str, tensor: Any) -> dict[str, Any]:
-    from torch.nn.parameter import is_lazy
-
     lazy = is_lazy(tensor)
     return {
         "name": name,
@@ -123,7 +123,9 @@ def optimizer_fact(optimizer: Optimizer, names: dict[int, str]) -> dict[str, Any
     """
     groups = [
         {
-            "settings": {k: _plain(v) for k, v in group.items() if k not in ("params", "initial_lr")},
+            "settings": {
+                k: _plain(v) for k, v in group.items() if k not in ("params", "initial_lr")
+            },
             "n_tensors": len(group["params"]),
             "n_foreign": sum(id(p) not in names for p in group["params"]),
         }

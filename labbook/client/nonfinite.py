@@ -37,7 +37,7 @@ def first_nonfinite(
     weights = _bad(found, "weight_nonfinite", parameters)
     gradients = {} if is_scaled else _bad(found, "gradient_nonfinite", parameters)
     has_gradients = any(f"gradient_nonfinite/{name}" in found for name in parameters)
-    output = _bad(found, "activation_nonfinite", ["(output)"])
+    output = _bad(found, "activation_nonfinite", tensors[-1:])
     if not (weights or gradients or (output and not has_gradients)):
         return None
     for tensor in tensors:

@@ -9,6 +9,7 @@ from labbook.client import activations, parameters
 from labbook.client.arriving import Vector
 from labbook.client.nonfinite import First, first_nonfinite
 from labbook.client.parameters import Update
+from labbook.client.tensor_stats import is_lazy
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -32,6 +33,8 @@ class Sample:
         """Values known without a device."""
         self.probe: activations.Probe | None = None
         self.is_forward_over = False
+        self.opened_at = 0
+        """The step that the run had reached then."""
         self._sizes: dict[str, int] = {}
         self._histograms = histograms
         self._is_scaled = False
@@ -54,7 +57,7 @@ class Sample:
         """
         named = named_parameters(model)
         if not self._sizes:
-            self._sizes = {name: p.numel() for name, p in named if not _is_lazy(p)}
+            self._sizes = {name: p.numel() for name, p in named if not is_lazy(p)}
             self.vectors += parameters.weights(named, histograms=self._histograms)
         if not is_closure:
             self._gradients(named, optimizer, elsewhere)
@@ -132,9 +135,3 @@ def has_closure(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
     if closure is None and len(args) > 1:  # the first is the optimizer
         closure = args[1]
     return closure is not None
-
-
-def _is_lazy(tensor: Any) -> bool:
-    from torch.nn.parameter import is_lazy
-
-    return bool(is_lazy(tensor))

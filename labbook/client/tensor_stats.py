@@ -18,6 +18,7 @@ __all__ = [
     "by_device",
     "flat",
     "histogram",
+    "is_lazy",
     "is_measurable",
     "nonfinite",
     "norms",
@@ -39,22 +40,20 @@ def is_measurable(tensor: Any) -> bool:
 
     return (
         isinstance(tensor, torch.Tensor)
-        and not _is_wrapped(tensor)
+        and not is_lazy(tensor)
         and tensor.is_floating_point()
         and tensor.layout == torch.strided
-        and tensor.device.type != "meta"
+        and not tensor.is_meta
         and tensor.numel() > 0
         and not tensor.is_inference()
     )
 
 
-def _is_wrapped(tensor: Tensor) -> bool:
-    """Whether this is a parameter without a shape, or a tensor inside torch.func."""
-    import torch
-    from torch.nn.parameter import is_lazy
+def is_lazy(tensor: Any) -> bool:
+    """Whether this is a parameter whose shape the first forward pass will tell."""
+    import torch.nn.parameter
 
-    wrapped = getattr(torch._C._functorch, "is_functorch_wrapped_tensor", None)
-    return bool(is_lazy(tensor) or (wrapped is not None and wrapped(tensor)))
+    return isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
 
 
 def norms(tensors: Sequence[Tensor]) -> Tensor:
@@ -78,10 +77,8 @@ def nonfinite(tensors: Sequence[Tensor], cheap: Tensor) -> Tensor:
 
     if cheap.device.type != "cpu":
         return torch.stack([_count(tensor) for tensor in tensors])
-    found = torch.zeros(len(tensors), dtype=torch.int64)
-    for at in torch.nonzero(~torch.isfinite(cheap)).flatten().tolist():
-        found[at] = _count(tensors[at])
-    return found
+    pairs = zip(tensors, cheap.tolist(), strict=True)
+    return torch.tensor([0 if math.isfinite(c) else int(_count(tensor)) for tensor, c in pairs])
 
 
 def _count(tensor: Tensor) -> Tensor:
