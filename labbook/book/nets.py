@@ -1,8 +1,8 @@
 """What `run.follow()` recorded, for readers: the statistics as a table, and the net as defined.
 
 On disk a value of the table "model" is named `<statistic>/<tensor>`, as in
-`update_ratio/conv1.weight`; histograms are `weight_histogram.low/…`, `.high`, and `.00` … the counts
-of equally wide bins between the two.
+`update_ratio/conv1.weight`; histograms are `weight_histogram.low/…`, `.high`, and `.00` … for the
+counts of equally wide bins between the two.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from labbook.book.layout import TIME
 if TYPE_CHECKING:
     from labbook.book.facts import Facts
 
-__all__ = ["HISTOGRAM", "STATISTICS", "histogram_table", "nets", "statistics_table"]
+__all__ = ["HISTOGRAM", "STATISTICS", "histogram_table", "modules_of", "nets", "statistics_table"]
 
 STATISTICS: Final = pa.schema(
     [

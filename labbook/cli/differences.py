@@ -33,7 +33,7 @@ __all__ = ["NAMES", "ancestor_lines", "difference_lines", "patch_lines", "table_
 
 NAMES = (
     "arguments", "code", "launch", "packages", "python", "machine", "environment", "seeds", "data",
-    "results",
+    "model", "results",
 )  # fmt: skip
 """The sections, in the order in which they are printed."""
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from labbook.book.text import clean
+from labbook.cli.nets import net_lines
 from labbook.cli.tables import Column, has_colour, render, terminal_width
 from labbook.cli.wording import (
     bytes_text,
@@ -39,6 +40,7 @@ def sections(run: Object) -> Iterator[str]:
         ("Arguments", _arguments(run)),
         ("Code", _code(run)),
         ("Machine", _machine(run)),
+        ("Model", net_lines(run["nets"])),
         ("Series", _series(run)),
         ("Chosen sets", _chosen(run)),
         ("Checkpoints", _checkpoints(run)),

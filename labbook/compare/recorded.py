@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from labbook.book.facts import Facts
+from labbook.book.nets import nets
 from labbook.book.summary import flatten
+from labbook.compare.modules import net_values
 from labbook.compare.snapshots import Code, Git
 from labbook.compare.values import Item, compare_maps, same
 
@@ -28,6 +30,7 @@ SECTIONS = {
     "environment": "Environment",
     "seeds": "Seeds",
     "data": "Data",
+    "model": "Model",
 }
 """Name -> title, in the order of reading; code and results are compared elsewhere."""
 
@@ -94,6 +97,7 @@ class Recorded:
             else None,
             "seeds": _seeds(conditions, values),
             "data": _data(facts.facts("data"), conditions.get("data")),
+            "model": net_values(nets(facts)),
         }
         return cls(
             sections,
