@@ -8,7 +8,7 @@ counts of equally wide bins between the two.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -95,7 +95,7 @@ def nets(facts: Facts) -> dict[str, dict[str, Any]]:
     return found
 
 
-def modules_of(net: dict[str, Any]) -> Iterable[dict[str, Any]]:
+def modules_of(net: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     """The modules of a net that are recorded as they should be."""
     modules = net.get("modules")
     return (m for m in modules if isinstance(m, dict)) if isinstance(modules, list) else ()

@@ -161,9 +161,9 @@ class Probe:
 
     def _leave(self, name: str, module: nn.Module, output: Any) -> None:
         self._depth -= 1
-        weight = getattr(module, "weight", None)
-        if getattr(weight, "ndim", 0) > 1:
-            self._after_convolution = weight.ndim > 2
+        n_axes = getattr(getattr(module, "weight", None), "ndim", 0)
+        if n_axes > 1:
+            self._after_convolution = n_axes > 2
         if is_measurable(output) and not self._is_seen(output):
             kind = type(module).__name__
             self._measure(name or "(output)", output, is_rectified=kind in _RECTIFIERS)

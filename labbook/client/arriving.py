@@ -97,6 +97,6 @@ def _copied(values: Tensor, device: Any) -> tuple[Tensor, Any]:
     with torch.cuda.device(device):
         copy = torch.empty(len(values), dtype=values.dtype, pin_memory=True)
         copy.copy_(values, non_blocking=True)
-        event = torch.cuda.Event()
+        event = torch.cuda.Event()  # type: ignore[no-untyped-call]
         event.record()
     return copy, event

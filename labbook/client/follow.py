@@ -137,14 +137,15 @@ def _network(model: Any) -> nn.Module:
 
 def _called(model: Any) -> nn.Module:
     """The module whose call can be seen: the net, or what torch.compile made around it."""
-    while getattr(model, "_orig_mod", None) is None:
-        inner = unwrapped(model)
-        if inner is model:
+    import torch
+
+    outer: nn.Module = model
+    while getattr(outer, "_orig_mod", None) is None:
+        inner = unwrapped(outer)
+        if inner is outer or not isinstance(outer.module, torch.nn.Module):
             return inner
-        if not hasattr(model, "module"):
-            return inner
-        model = model.module
-    return model  # type: ignore[no-any-return]
+        outer = outer.module
+    return outer
 
 
 def _listed(optimizer: Any) -> list[Any]:

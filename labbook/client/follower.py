@@ -341,7 +341,7 @@ class Follower:
         first = sample.first_nonfinite(found)
         if first is not None and not self._was_nonfinite:
             text = f"values that are not finite, first {first.text}"
-            fields = {"where": first.kind, "tensor": prefix + first.tensor, "count": first.count}
+            fields = {"where": first.kind, "tensor": prefix + first.tensor, "count": first.n_values}
             self._writer.event("nonfinite", text, step, **fields)
             self._tell(f"step {step}: {text}")
         self._was_nonfinite = first is not None

@@ -54,7 +54,7 @@ def is_training_pass(thread: int) -> bool:
         and not is_observing()
         # a checkpointed module is run again by the backward pass
         and (in_backward is None or in_backward() == -1)
-        and not torch.jit.is_tracing()
+        and not torch._C._is_tracing()
         # inside torch.func tensors are not what they seem, and must not get out
         and torch._C._functorch.peek_interpreter_stack() is None
     )

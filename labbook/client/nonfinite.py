@@ -17,7 +17,7 @@ class First(NamedTuple):
     kind: str
     """`weights`, `input`, `output`, or `gradients` when everything before them is finite."""
     tensor: str
-    count: int
+    n_values: int
     text: str
 
 

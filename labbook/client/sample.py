@@ -93,9 +93,12 @@ class Sample:
 
     def add_rate(self, name: str, rate: float | Tensor) -> None:
         """Note the learning rate of a group; a tensor on a device is not waited for."""
-        if hasattr(rate, "device"):
-            self.vectors.append(([f"learning_rate/{name}"], rate.reshape(1)))
-        self.host[f"learning_rate/{name}"] = None if hasattr(rate, "device") else float(rate)
+        key = f"learning_rate/{name}"
+        if isinstance(rate, int | float):
+            self.host[key] = float(rate)
+        else:
+            self.host[key] = None
+            self.vectors.append(([key], rate.reshape(1)))
 
     def end_forward(self) -> None:
         """Take over what the probe measured."""

@@ -53,7 +53,9 @@ def is_lazy(tensor: Any) -> bool:
     """Whether this is a parameter whose shape the first forward pass will tell."""
     import torch.nn.parameter
 
-    return isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin)
+    return isinstance(
+        tensor, torch.nn.parameter.UninitializedParameter | torch.nn.parameter.UninitializedBuffer
+    )
 
 
 def norms(tensors: Sequence[Tensor]) -> Tensor:
@@ -62,7 +64,7 @@ def norms(tensors: Sequence[Tensor]) -> Tensor:
 
     exact = (torch.float32, torch.float64)
     if all(tensor.dtype in exact for tensor in tensors):
-        found = torch._foreach_norm(list(tensors), 2)
+        found = list(torch._foreach_norm(list(tensors), 2))
     else:  # a half's own norm would overflow at 65504
         found = [torch.linalg.vector_norm(t, 2, dtype=torch.float32) for t in tensors]
     return torch.stack([norm.to(torch.float32) for norm in found])
@@ -85,7 +87,7 @@ def _count(tensor: Tensor) -> Tensor:
     import torch
 
     # x - x is 0 for what is finite, else NaN: fewer kernels than isfinite
-    parts = [torch.count_nonzero(part - part) for part in flat(tensor).split(CHUNK)]
+    parts = [torch.count_nonzero(part - part) for part in torch.split(flat(tensor), CHUNK)]
     return parts[0] if len(parts) == 1 else torch.stack(parts).sum()
 
 
@@ -102,8 +104,8 @@ def stride_for(shape: Sequence[int], most: int) -> int:
 
     It shares no factor with any dimension, so that no row, column or channel is preferred.
     """
-    n = math.prod(shape)
-    stride = max(1, -(-n // most))
+    n = int(math.prod(shape))
+    stride = max(1, math.ceil(n / most))
     while stride > 1 and any(math.gcd(stride, size) != 1 for size in shape):
         stride += 1
     return stride

@@ -9,7 +9,7 @@ from typing import Any
 from labbook.book.nets import modules_of
 from labbook.compare.values import Item
 
-__all__ = ["net_values", "net_words"]
+__all__ = ["module_words", "net_values", "net_words"]
 
 _SPLIT = re.compile(r",\s*(?![^()\[\]]*[)\]])")
 
@@ -42,20 +42,21 @@ def net_values(nets: Mapping[str, Mapping[str, Any]]) -> dict[str, str] | None:
 def _line(module: Mapping[str, Any]) -> str:
     """`Conv2d(1, 32, kernel_size=(3, 3)) weight[32,1,3,3] bias[32]`, and what is unusual."""
     about = f"({module['about']})" if module.get("about") else ""
-    held = [_tensor(t) for kind in ("parameters", "buffers") for t in _dicts(module.get(kind))]
-    return " ".join([f"{_short(module.get('type'))}{about}", *held])
+    parameters = [_tensor(t, is_parameter=True) for t in _dicts(module.get("parameters"))]
+    buffers = [_tensor(t, is_parameter=False) for t in _dicts(module.get("buffers"))]
+    return " ".join([f"{_short(module.get('type'))}{about}", *parameters, *buffers])
 
 
-def _tensor(tensor: Mapping[str, Any]) -> str:
+def _tensor(tensor: Mapping[str, Any], *, is_parameter: bool) -> str:
     shape = tensor.get("shape")
     size = ",".join(map(str, shape)) if isinstance(shape, list) else "?"
     words = [f"{tensor.get('name')}[{size}]"]
-    if tensor.get("dtype") != "float32":
+    if tensor.get("dtype") not in ("float32", "int64"):
         words.append(str(tensor.get("dtype")))
     if tensor.get("same_as"):
-        words.append(f"shared with {tensor['same_as']}")
-    elif tensor.get("requires_grad"):
-        words.append("trained")
+        words.append(f"={tensor['same_as']}")
+    elif is_parameter and not tensor.get("requires_grad"):
+        words.append("frozen")
     return ":".join(words)
 
 
@@ -74,7 +75,7 @@ def net_words(items: Sequence[Item]) -> str:
     if not items:
         return ""
     changed = [item for item in items if item.kind == "changed"]
-    parts = [_changed(changed[0])] if changed else []
+    parts = [f"{changed[0].name} {module_words(changed[0])[0]}"] if changed else []
     if len(changed) > 1:
         n = len(changed) - 1
         parts.append(f"{n} more module{'s' if n > 1 else ''} changed")
@@ -86,23 +87,19 @@ def net_words(items: Sequence[Item]) -> str:
     return ", ".join(parts)
 
 
-def _changed(item: Item) -> str:
-    """The first thing that differs in a module."""
+def module_words(item: Item) -> list[str]:
+    """What differs in one module: `out_channels 32 → 48`; its tensors only if nothing else does."""
     (a_type, a_words, a_rest), (b_type, b_words, b_rest) = _parts(item.a), _parts(item.b)
     if a_type != b_type:
-        return f"{item.name} {a_type} → {b_type}"
-    for key in a_words | b_words:
-        if a_words.get(key) != b_words.get(key):
-            left, right = a_words.get(key, "none"), b_words.get(key, "none")
-            return f"{item.name} {key} {left} → {right}"
-    left, right = (
-        " ".join(x for x in rest if x not in other) or "none"
-        for rest, other in (
-            (a_rest, b_rest),
-            (b_rest, a_rest),
-        )
-    )
-    return f"{item.name} {left} → {right}"
+        return [f"{a_type} → {b_type}"]
+    found = [
+        f"{key} {a_words.get(key, 'none')} → {b_words.get(key, 'none')}"
+        for key in a_words | b_words
+        if a_words.get(key) != b_words.get(key)
+    ]
+    left = " ".join(word for word in a_rest if word not in b_rest) or "none"
+    right = " ".join(word for word in b_rest if word not in a_rest) or "none"
+    return found or [f"{left} → {right}"]
 
 
 def _parts(line: str) -> tuple[str, dict[str, str], list[str]]:
