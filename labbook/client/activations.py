@@ -7,9 +7,7 @@ module where no module made it (the batch itself, `F.relu(conv(x))`): each tenso
 
 from __future__ import annotations
 
-import gc
 import math
-import sys
 import threading
 import time
 import weakref
@@ -19,13 +17,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from labbook.client.arriving import Vector
 from labbook.client.batches import main_output
+from labbook.client.compiled import is_compiled
 from labbook.client.hook import Hook, is_training_pass
 from labbook.client.tensor_stats import flat, is_measurable, nonfinite
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Probe", "Units", "is_compiled", "is_compiled_elsewhere", "row"]
+__all__ = ["Probe", "Units", "row"]
 
 STATISTICS: Final = ("mean", "sd", "zeros", "dead", "nonfinite")
 
@@ -242,24 +241,6 @@ def followed_modules(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield name, module
         if is_compiled(module) or isinstance(module, torch.jit.ScriptModule):
             hidden.append(name)
-
-
-def is_compiled(module: Any) -> bool:
-    """Whether `torch.compile` runs this module: hooks inside are not called, or traced."""
-    return (
-        getattr(module, "_orig_mod", None) is not None
-        or getattr(module, "_compiled_call_impl", None) is not None
-    )
-
-
-def is_compiled_elsewhere(module: Any) -> bool:
-    """Whether `torch.compile(module)` was called: the module does not know it, its product does.
-
-    Takes some 50 ms where torch's compiler is loaded.
-    """
-    return "torch._dynamo" in sys.modules and any(
-        type(each) is dict and each.get("_orig_mod") is module for each in gc.get_referrers(module)
-    )
 
 
 def _input(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor | None:

@@ -12,7 +12,6 @@ nothing raises into it; on CUDA nothing waits for the device; no strong referenc
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 import weakref
@@ -20,8 +19,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from labbook.client.activations import Probe, Units, is_compiled, is_compiled_elsewhere
+from labbook.client.activations import Probe, Units
 from labbook.client.arriving import Arriving
+from labbook.client.compiled import has_compiled, is_compiled, is_compiled_elsewhere
 from labbook.client.hook import Hook, is_training_pass
 from labbook.client.recorder import Recorder
 from labbook.client.sample import Sample, has_closure
@@ -294,7 +294,7 @@ class Follower:
             self._misses = 1
             return
         # hooks that come and go could make torch.compile compile anew each time
-        self._misses = MISSES if "torch._dynamo" in sys.modules else self._misses + 1
+        self._misses = MISSES if has_compiled() else self._misses + 1
         if self._misses == MISSES:
             self._give_up_forward()
 
