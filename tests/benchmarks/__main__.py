@@ -21,6 +21,7 @@ from tests.benchmarks.ground import ROOT, environment
 NAMES = (
     "log_cost",
     "step_slowdown",
+    "follow_cost",
     "import_start",
     "kill",
     "corrupt",
