@@ -94,7 +94,8 @@ def _count(tensor: Tensor) -> Tensor:
 def flat(tensor: Tensor) -> Tensor:
     """All elements in the order of memory, a view of any tensor without gaps."""
     if not tensor.is_contiguous():
-        order = sorted(range(tensor.ndim), key=lambda axis: -tensor.stride(axis))
+        strides = tensor.stride()
+        order = sorted(range(tensor.ndim), key=lambda axis: -strides[axis])
         tensor = tensor.permute(order)
     return tensor.reshape(-1)
 
