@@ -16,6 +16,7 @@ import pyarrow as pa
 from labbook.book.checkpoints import Checkpoint, find
 from labbook.book.facts import Facts, Process
 from labbook.book.live import Journal
+from labbook.book.nets import histogram_table, nets, statistics_table
 from labbook.book.results import Result, Results, read_reasons
 from labbook.book.seals import Seals
 from labbook.book.states import State, derive
@@ -181,13 +182,38 @@ class RunReader:
 
         return self._rows(("series", name, superseded, max_points), build)
 
-    def model(self, name: str) -> pa.Table:
-        """One value of the net that was followed: step, time, value."""
+    def model(self, name: str | None = None, *, superseded: bool = False) -> pa.Table:
+        """Statistics of the net that was followed: step, time, tensor, statistic, value.
+
+        By step, tensor and statistic; `tensor` is a parameter's name (`conv1.weight`), that of a
+        module for its output (`conv1`, `conv2(input)`), or `(model)` for all parameters together.
+        With a `name` such as `"update_ratio/conv1.weight"`, that one alone: step, time, value.
+        `superseded` adds the rows of earlier attempts that a later one recorded anew.
+        """
+        if name is not None:
+            return self._rows(
+                ("model", name), lambda: pa.table(self._tables.series(name, "model").columns())
+            )
 
         def build() -> pa.Table:
-            return pa.table(self._tables.series(name, "model").columns())
+            return statistics_table(self._tables.model(superseded=superseded))
 
-        return self._rows(("model", name), build)
+        return self._rows(("model", None, superseded), build)
+
+    def histograms(self, tensor: str, of: str = "weight") -> pa.Table:
+        """Histograms of a parameter's `weight` or `gradient`: step, time, low, high, counts.
+
+        The counts are of equally wide bins from `low` to `high`; null where those are not finite.
+        """
+
+        def build() -> pa.Table:
+            return histogram_table(self._tables.model(), tensor, of)
+
+        return self._rows(("histograms", tensor, of), build)
+
+    def nets(self) -> dict[str, dict[str, Any]]:
+        """The nets that were followed as they were defined, by name: usually one, named ""."""
+        return nets(self.facts)
 
     def table(self, *names: str) -> pa.Table:
         """Several series aligned by step: step, and a column a series; all when none is named.

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from labbook.book.attempts import NEVER, attempt_of, limits, order_of
+from labbook.book.decode import Block, is_null
 from labbook.book.facts import Facts
 from labbook.book.layout import TIME
 from labbook.book.live import Journal
@@ -190,12 +191,7 @@ class Tables:
             for part in self._parts(table)
         ]
         for writer in self.journal.writers.values():
-            for block in writer.blocks(table):
-                for index, name in enumerate(block.names):
-                    points = Points.of_block(block, index)
-                    names = pa.array([name]).take(pa.array(np.zeros(len(points), np.int8)))
-                    fields = points.columns() | {"name": names}
-                    found.append(pa.table({field: fields[field] for field in _LONG.names}))
+            found += (_long_of(block) for block in writer.blocks(table))
         if not found:
             return _LONG.empty_table()
         return pa.concat_tables(found).sort_by([("time", "ascending"), ("name", "ascending")])
@@ -228,6 +224,20 @@ class Tables:
                     if key not in found or found[key][0] <= at:
                         found[key] = at, value if points.valid[-1] else None
         return found
+
+    def model(self, *, superseded: bool = False) -> pa.Table:
+        """All rows of `model` as `long` has them, in no order."""
+        found: list[tuple[str, pa.Table]] = []
+        for writer in self.writers():
+            for part in self._parts("model", writer):
+                table = read_parquet(self.paths.root, part.path, _LONG.names)
+                found.append((writer, table.select(_LONG.names).cast(_LONG)))
+            journal = self.journal.writers.get(writer)
+            for block in () if journal is None else journal.blocks("model"):
+                found.append((writer, _long_of(block)))
+        if not superseded:
+            found = list(self._not_superseded(found))
+        return pa.concat_tables([_LONG.empty_table(), *(table for _, table in found)])
 
     def events(self) -> pa.Table:
         """All events by time: time, step, kind, text, fields (JSON)."""
@@ -337,6 +347,21 @@ def _by_name(table: pa.Table) -> Iterator[tuple[str, Points]]:
     for start, stop in pairwise(bounds):
         if stop > start:
             yield words[code[start]], every.cut(start, stop)
+
+
+def _long_of(block: Block) -> pa.Table:
+    """A journal's block as rows of time, step, name, value."""
+    n, width = block.n, len(block.names)
+    values = np.ascontiguousarray(block.values).reshape(-1)
+    at = pa.array(np.tile(np.arange(width, dtype=np.int32), n))
+    step = np.repeat(block.step, width)
+    columns = {
+        "time": pa.array(np.repeat(block.time_ns // 1_000_000, width)).cast(TIME),
+        "step": pa.array(step, mask=step == NO_STEP),
+        "name": pa.array(block.names, pa.string()).take(at),
+        "value": pa.array(values, mask=is_null(values)),
+    }
+    return pa.table(columns, _LONG)
 
 
 def event_row(event: Any) -> dict[str, Any]:

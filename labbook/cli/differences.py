@@ -33,7 +33,7 @@ __all__ = ["NAMES", "ancestor_lines", "difference_lines", "patch_lines", "table_
 
 NAMES = (
     "arguments", "code", "launch", "packages", "python", "machine", "environment", "seeds", "data",
-    "given", "results",
+    "given", "model", "results",
 )  # fmt: skip
 """The sections, in the order in which they are printed."""
 
@@ -176,7 +176,10 @@ def _section(section: Section) -> Iterator[str]:
         ):
             yield _paint(f"not known: {clean(section.unknown)}", fg="magenta")
         return
-    yield from _items(section.items, is_typed=section.name in {"arguments", "seeds"})
+    if section.name == "model":
+        yield from _modules(section.items)
+    else:
+        yield from _items(section.items, is_typed=section.name in {"arguments", "seeds"})
     yield from (_paint(clean(note), fg="magenta") for note in section.notes)
     if section.items and section.n_same:
         yield _paint(f"({section.n_same} the same)", dim=True)
@@ -195,6 +198,22 @@ def _items(items: tuple[Item, ...], *, is_typed: bool) -> Iterator[str]:
             yield f"{_paint('-', fg='red')} {name}  {left}"
         else:
             yield f"{_paint('~', fg='yellow')} {name}  {left} → {right}"
+
+
+def _modules(items: tuple[Item, ...]) -> Iterator[str]:
+    """Of a module that changed only what differs in it."""
+    from labbook.compare.modules import module_words
+
+    room = max((cell_width(clean(item.name)) for item in items), default=0)
+    for item in items:
+        name = clean(item.name)
+        name += " " * (room - cell_width(name))
+        if item.kind == "changed":
+            yield f"{_paint('~', fg='yellow')} {name}  {clean(', '.join(module_words(item)))}"
+        else:
+            sign, colour = ("+", "green") if item.kind == "added" else ("-", "red")
+            value = item.b if item.kind == "added" else item.a
+            yield f"{_paint(sign, fg=colour)} {name}  {clean(value)}"
 
 
 def _value(value: Any, is_default: bool | None, is_typed: bool) -> str:

@@ -13,6 +13,7 @@ import click
 
 from labbook.book.text import clean
 from labbook.cli.machine import machine_use_lines
+from labbook.cli.nets import net_lines
 from labbook.cli.tables import Column, has_colour, render, terminal_width
 from labbook.cli.typed import defaults_among
 from labbook.cli.wording import (
@@ -41,6 +42,7 @@ def sections(run: Object) -> Iterator[str]:
         ("Arguments", _arguments(run)),
         ("Code", _code(run)),
         ("Machine", _machine(run)),
+        ("Model", net_lines(run["nets"])),
         ("Series", _series(run)),
         ("Throughput", _throughput(run)),
         ("Chosen sets", _chosen(run)),

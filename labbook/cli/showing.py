@@ -10,6 +10,7 @@ import click
 from labbook.book.throughput import throughput
 from labbook.cli.code import code_kept
 from labbook.cli.listing import summary_object
+from labbook.cli.nets import followed, last_statistics, statistics_lines
 from labbook.cli.options import book_option, echo_json, json_option, open_here
 from labbook.cli.sections import sections
 from labbook.errors import DamagedFile
@@ -29,20 +30,25 @@ __all__ = ["show"]
     is_flag=True,
     help="Only the command line that gives these arguments, and what each was.",
 )
+@click.option("--model", "only_model", is_flag=True, help="Only the net, and its last statistics.")
 @json_option
 @book_option
-def show(*, book: str | None, run: str, as_json: bool, only_arguments: bool) -> None:
+def show(
+    *, book: str | None, run: str, as_json: bool, only_arguments: bool, only_model: bool
+) -> None:
     """Show everything known about one run.
 
     RUN is an id, the beginning of one, or a name.
 
     \b
-    State and why, conditions, arguments, code and dirty files, series, chosen
-    sets, checkpoints with their results (or why there is none), and faults.
+    State and why, conditions, arguments, code and dirty files, the net, series,
+    chosen sets, checkpoints with their results (or why there is none), faults.
     """
     reader = open_here(book).run(run)
     if only_arguments:
         _show_arguments(reader, as_json)
+    elif only_model:
+        _show_model(reader, as_json)
     elif as_json:
         echo_json(describe(reader))
     else:
@@ -60,6 +66,17 @@ def _show_arguments(reader: RunReader, as_json: bool) -> None:
         click.echo(line)
 
 
+def _show_model(reader: RunReader, as_json: bool) -> None:
+    nets, last = followed(reader), last_statistics(reader)
+    if as_json:
+        echo_json({"nets": nets, "statistics": last})
+        return
+    if not nets:
+        click.echo(f"no net was followed in {reader.id}: run.follow(model, optimizer) records it")
+    for line in statistics_lines(nets, last):
+        click.echo(line)
+
+
 def describe(reader: RunReader) -> dict[str, Any]:
     """Return what `show --json` prints: `ls --json`'s object, and the run's parts in full."""
     return {
@@ -69,6 +86,7 @@ def describe(reader: RunReader) -> dict[str, Any]:
         "code": code_kept(reader),
         "end": reader.end,
         "throughput": throughput(reader.facts),
+        "nets": followed(reader),
         "chosen": [_chosen(reader, name) for name in reader.chosen_sets()],
         "checkpoints": [
             {

@@ -54,6 +54,9 @@ class OffRun:
 
         return logging.NullHandler(level)
 
+    def follow(self, model: Any, optimizer: Any = None, **how: Any) -> None:
+        """Hang no hook in, and record nothing."""
+
     def watch(self, pattern: str | os.PathLike[str]) -> None:
         """Record nothing."""
 

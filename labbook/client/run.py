@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from labbook.client.chosen_set import ChosenSet
     from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
+    from labbook.client.follower import Follower
     from labbook.client.gauges import Gauges
     from labbook.client.given import Inspection
     from labbook.client.outbox import Outbox
@@ -93,6 +94,7 @@ class Run:
         self._loaders: Loaders | None = None
         self._closing: list[Callable[[float], None]] = []
         """What else to end at `finish()`; each is given the seconds that are left."""
+        self._followers: dict[str, Follower] = {}
         self._gauges: Gauges | None = None
         self._output: Output | DescriptorOutput | None = None
         self._endings: Endings | None = None
@@ -192,6 +194,21 @@ class Run:
         options |= {"name": name, "seed": seed, "by": by, "target": target}
         options.setdefault("step_now", lambda: self._steps.current)
         return choose(self._journal, dataset, n, outbox=self._outbox, **options)
+
+    def follow(self, model: Any, optimizer: Any = None, **options: Any) -> None:
+        """Follow a net: weights, gradients, updates, activations; see `labbook.client.follow`."""
+        from labbook.client.follow import follow
+
+        follow(
+            self._journal,
+            model,
+            optimizer,
+            **options,
+            followers=self._followers,
+            records=self.writer.startswith("r0-") and not (self.finished or self._journal.detached),
+            fact=lambda value: self._fact("model", value),
+            step_now=lambda: self._steps.current if self._steps.first is not None else None,
+        )
 
     def data(self, name: str, source: Any, *, seconds: float = 2.0) -> None:
         """Record a fingerprint of the data trained on: `run.data("train", dataset)`, or a path.
@@ -352,6 +369,8 @@ class Run:
             self._registrar.scan()
         if self._loaders is not None:
             self._loaders.tick()
+        for follower in tuple(self._followers.values()):
+            follower.drain()
         self._sealer.tick()
 
     def _checkpoint_folders(self) -> list[str]:
@@ -387,6 +406,8 @@ class Run:
             self._registrar.scan(final=True)
         for close in self._closing:
             close(max(0.0, deadline - time.monotonic()))
+        for follower in self._followers.values():
+            follower.close()
         self._devices.drain(0.5)
         if self._outbox is not None:
             self._outbox.close(max(FINISH_S / 4, deadline - time.monotonic() - FINISH_S / 4))

@@ -12,7 +12,9 @@ What counts as one change:
 - the environment variables that steer a computation together: not those that only say which job,
   rank, device or book this is;
 - each data set with another fingerprint;
-- the data as given to the model, where nothing else tells why it differs.
+- the data as given to the model, where nothing else tells why it differs;
+- the net as it was defined, when nothing that defines it changed: neither arguments nor code nor
+  packages. Otherwise it follows from them, and is only mentioned.
 
 Seeds are counted apart: repeating a run with another seed is no change of the experiment. A
 generator's state alone differs whenever nobody seeds it, and is only mentioned.
@@ -24,12 +26,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from labbook.compare.code import CodeDifference
+from labbook.compare.modules import net_words
 from labbook.compare.recorded import Section
 from labbook.compare.values import Item
 
 __all__ = [
     "HARDWARE",
-    "Change", "count_changes", "headline", "not_known", "seed_changes",
+    "Change", "consequences", "count_changes", "headline", "not_known", "seed_changes",
     "started_elsewhere", "steers",
 ]  # fmt: skip
 
@@ -70,10 +73,24 @@ def count_changes(sections: Iterable[Section], code: CodeDifference) -> tuple[Ch
         if items:
             found.append(Change(name, _together(name, items)))
     found += [Change("data", f"data {item.name}") for item in by_name["data"]]
+    if by_name["model"] and not _DEFINING & {change.section for change in found}:
+        found.append(Change("model", f"model ({net_words(by_name['model'])})"))
     if by_name["given"] and not found:
         # otherwise it is what came of the change that is counted already
         found.append(Change("given", _together("data as given", by_name["given"])))
     return tuple(found)
+
+
+_DEFINING = frozenset({"arguments", "code", "packages", "launch"})
+"""Where a change of the net may come from."""
+
+
+def consequences(sections: Iterable[Section], changes: Iterable[Change]) -> str:
+    """Return what follows from the changes and counts as none: another net, in a few words."""
+    [model] = [section for section in sections if section.name == "model"]
+    if not model.items or any(change.section == "model" for change in changes):
+        return ""
+    return f"model: {net_words(model.items)}"
 
 
 def steers(variable: str) -> bool:
@@ -122,6 +139,7 @@ def headline(
     seeds: tuple[Change, ...],
     unknown: tuple[str, ...],
     generators: tuple[str, ...],
+    consequence: str = "",
 ) -> str:
     """Return the one line: what changed, and what could not be compared."""
     texts = [change.text for change in changes]
@@ -138,6 +156,8 @@ def headline(
         line = "nothing changed"
     if also:
         line += f" (and the seed: {also})"
+    if consequence:
+        line += f" ({consequence})"
     if unknown:
         line += f"; not known: {', '.join(unknown)}"
     return line

@@ -59,7 +59,13 @@ class Difference:
     @property
     def headline(self) -> str:
         """One line: "one thing changed: lr 1e-3 → 3e-4"."""
-        return counting.headline(self.changes, self.seed_changes, self.unknown, self.generators)
+        return counting.headline(
+            self.changes,
+            self.seed_changes,
+            self.unknown,
+            self.generators,
+            counting.consequences(self.sections, self.changes),
+        )
 
     @property
     def is_warning(self) -> bool:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.book.facts import Facts, as_int
 from labbook.compare.changes import (
     Change,
+    consequences,
     count_changes,
     headline,
     not_known,
@@ -184,5 +185,7 @@ def _ancestor(book: Book, run: _Known, older: _Known | None, how: str | None) ->
     )
     changes, seeds = count_changes(sections, code), seed_changes(sections)
     unknown = not_known(sections, code)
-    line = headline(changes, seeds, unknown, started_elsewhere(sections))
+    line = headline(
+        changes, seeds, unknown, started_elsewhere(sections), consequences(sections, changes)
+    )
     return Ancestor(run.id, run.name, run.created_ns, how, older.id, changes, seeds, unknown, line)

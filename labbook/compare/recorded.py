@@ -13,8 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from labbook.book.facts import Facts
+from labbook.book.nets import nets
 from labbook.book.summary import flatten
 from labbook.compare.given import Scales, compare_scales, given
+from labbook.compare.modules import net_values
 from labbook.compare.snapshots import Code, Git
 from labbook.compare.values import Item, compare_maps, same
 
@@ -30,6 +32,7 @@ SECTIONS = {
     "seeds": "Seeds",
     "data": "Data",
     "given": "Data as given to the model",
+    "model": "Model",
 }
 """Name -> title, in the order of reading; code and results are compared elsewhere."""
 
@@ -99,6 +102,7 @@ class Recorded:
             "seeds": _seeds(conditions, values),
             "data": _data(facts.facts("data"), conditions.get("data")),
             "given": None,
+            "model": net_values(nets(facts)),
         }
         return cls(
             sections,

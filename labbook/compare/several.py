@@ -52,7 +52,9 @@ def _thing(row: Row) -> str | None:
         return None
     if row.section == "machine":
         return "machine" if row.name in HARDWARE else None
-    return row.section if row.section in {"packages", "python", "environment"} else row.name
+    return (
+        row.section if row.section in {"packages", "python", "environment", "model"} else row.name
+    )
 
 
 def table(runs: Sequence[RunReader]) -> Table:

@@ -22,6 +22,7 @@ NAMES = (
     "log_cost",
     "step_slowdown",
     "data_cost",
+    "follow_cost",
     "import_start",
     "kill",
     "corrupt",
