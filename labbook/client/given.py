@@ -23,6 +23,7 @@ from labbook.client.given_call import (
 from labbook.client.given_card import Section
 from labbook.client.given_leaves import Copy, leaves, parameter_names, taken
 from labbook.client.given_worker import Batch, Describer, Mode
+from labbook.client.hook import Hook
 from labbook.client.observe import is_observing, unwrapped
 from labbook.client.writing import touch_folder, write_json
 from labbook.errors import MisuseError
@@ -102,7 +103,7 @@ class Inspection:
     ) -> None:
         self.sections: dict[Mode, Section] = {"train": Section(), "eval": Section()}
         self._run = run
-        self._name = name
+        self.name = name
         self._wanted = (batches, examples)
         self._model: Any = model
         self._inner: Any = unwrapped(model)
@@ -138,13 +139,7 @@ class Inspection:
         self._run._closing.append(self.close)
 
     def _hook(self, module: Any, see: Callable[[Any, Any], None]) -> None:
-        from torch.compiler import is_compiling
-
-        def hook(_: Any, args: Any, kwargs: Any) -> None:
-            # compiled into a graph this is nothing at all: neither a break nor an error
-            if not is_compiling():
-                see(args, kwargs)
-
+        hook = Hook(lambda _, args, kwargs: see(args, kwargs), self._failed)
         try:
             handle = module.register_forward_pre_hook(hook, with_kwargs=True)
         except (RuntimeError, TypeError, AttributeError) as error:  # a ScriptModule may refuse
@@ -285,7 +280,7 @@ class Inspection:
 
     def _write(self) -> None:
         run = self._run
-        path = run.paths.given(run.writer, self._name)
+        path = run.paths.given(run.writer, self.name)
         try:
             path.parent.mkdir(exist_ok=True)
             write_json(path, self._as_json())
@@ -297,7 +292,7 @@ class Inspection:
         return {
             "format": FORMAT,
             "writer": self._run.writer,
-            "name": self._name,
+            "name": self.name,
             "model": self._type,
             "time_ns": time.time_ns(),
             "wanted": {"batches": self._wanted[0], "examples": self._wanted[1]},

@@ -92,6 +92,7 @@ class Run:
         self._outbox: Outbox | None = None
         self._registrar: Registrar | None = None
         self._loaders: Loaders | None = None
+        self._inspections: dict[str, Inspection] = {}
         self._closing: list[Callable[[float], None]] = []
         """What else to end at `finish()`; each is given the seconds that are left."""
         self._followers: dict[str, Follower] = {}
@@ -196,19 +197,26 @@ class Run:
         return choose(self._journal, dataset, n, outbox=self._outbox, **options)
 
     def follow(self, model: Any, optimizer: Any = None, **options: Any) -> None:
-        """Follow a net: weights, gradients, updates, activations; see `labbook.client.follow`."""
+        """Follow a net: weights, gradients, updates, activations, and the first batches it is given.
+
+        See `labbook.client.follow`, and `inspect`.
+        """
         from labbook.client.follow import follow
 
+        records = self.writer.startswith("r0-") and not (self.finished or self._journal.detached)
         follow(
             self._journal,
             model,
             optimizer,
             **options,
             followers=self._followers,
-            records=self.writer.startswith("r0-") and not (self.finished or self._journal.detached),
+            records=records,
             fact=lambda value: self._fact("model", value),
             step_now=lambda: self._steps.current if self._steps.first is not None else None,
         )
+        name = options.get("name") or "model"
+        if records and name not in self._inspections:
+            self.inspect(model, name=name)
 
     def data(self, name: str, source: Any, *, seconds: float = 2.0) -> None:
         """Record a fingerprint of the data trained on: `run.data("train", dataset)`, or a path.
@@ -229,7 +237,12 @@ class Run:
         """
         from labbook.client.given import attach
 
-        return attach(self, model, loss, **how)
+        made = attach(self, model, loss, **how)
+        earlier = self._inspections.get(made.name)
+        if earlier is not None:
+            earlier.close()
+        self._inspections[made.name] = made
+        return made
 
     def loader(self, loader: Any, *, name: str = "train") -> Loader:
         """Measure a loop: `for batch in run.loader(loader)`; it gets what `loader` yields.
