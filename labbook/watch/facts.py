@@ -34,6 +34,8 @@ class RunFacts:
     attempt: int = 0
     patterns: tuple[str, ...] = ()
     """Where else it saves, relative to the book's root folder."""
+    file: Path | None = None
+    """Where its conditions lie."""
 
     @property
     def is_over(self) -> bool:
@@ -46,7 +48,7 @@ def read_facts(paths: RunPaths) -> RunFacts | None:
     identity = read_json(paths.run_json)
     if identity is None:
         return None
-    attempt, conditions, end = _newest_attempt(paths)
+    attempt, file, conditions, end = _newest_attempt(paths)
     arguments = conditions.get("arguments") or {}
     values = arguments.get("values") if isinstance(arguments, dict) else None
     metas = [fact for fact in (read_json(path) for path in _json_files(paths.meta)) if fact]
@@ -67,6 +69,7 @@ def read_facts(paths: RunPaths) -> RunFacts | None:
         conditions=conditions,
         attempt=attempt,
         patterns=tuple(patterns),
+        file=file,
     )
 
 
@@ -93,8 +96,10 @@ def step_of(name: str) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def _newest_attempt(paths: RunPaths) -> tuple[int, dict[str, Any], dict[str, Any] | None]:
-    """Number, conditions and end of rank 0 (else the lowest rank) of the newest attempt."""
+def _newest_attempt(
+    paths: RunPaths,
+) -> tuple[int, Path | None, dict[str, Any], dict[str, Any] | None]:
+    """Number, file, conditions and end of rank 0 (else the lowest rank) of the newest attempt."""
     numbers = sorted((int(name) for name in _names(paths.attempts) if name.isdigit()), reverse=True)
     for number in numbers:
         folder = paths.attempts / str(number)
@@ -104,8 +109,8 @@ def _newest_attempt(paths: RunPaths) -> tuple[int, dict[str, Any], dict[str, Any
                 ranks.append((int(found.get("rank") or 0), path, found))
         if ranks:
             _, path, conditions = min(ranks, key=lambda entry: (entry[0], entry[1]))
-            return number, conditions, read_json(path.with_name(f"{path.stem}.end.json"))
-    return 0, {}, None
+            return number, path, conditions, read_json(path.with_name(f"{path.stem}.end.json"))
+    return 0, None, {}, None
 
 
 def _json_files(folder: Path) -> list[Path]:

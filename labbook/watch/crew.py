@@ -1,0 +1,357 @@
+"""The workers of one watcher: who does what next, and what came of it.
+
+A slot is one worker's place on one device. It works on one thing at a time; of the workers that it
+has started, each for one code, it keeps a few, so that runs with different code take turns warm.
+"""
+
+from __future__ import annotations
+
+import selectors
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from labbook.errors import StoreError
+from labbook.watch import lease as leases
+from labbook.watch import pin as pins
+from labbook.watch import report
+from labbook.watch.codes import CURRENT, Code
+from labbook.watch.desk import FIRST_PATIENCE_S, Desk, Task
+from labbook.watch.devices import Device
+from labbook.watch.jobs import Ask, Job, State
+from labbook.watch.offers import Offers
+from labbook.watch.outcome import Outcomes
+from labbook.watch.plan import Plan
+from labbook.watch.policy import Ranked, next_of
+
+__all__ = ["Crew", "Slot"]
+
+_STOP_GRACE_S = 10.0
+_IDLE_DEATHS = 3
+_KEPT = 2
+"""Workers that a slot keeps; each holds its model and data in memory."""
+
+
+@dataclass
+class Slot:
+    """One worker's place. `intent` is the work it is starting a worker for."""
+
+    name: str
+    device: Device | None = None
+    desks: list[Desk] = field(default_factory=list)
+    intent: Ranked | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """True when it could begin something now."""
+        return all(desk.is_idle for desk in self.desks)
+
+    @property
+    def at_work(self) -> Desk | None:
+        """The desk that has a task, or is being started."""
+        return next((desk for desk in self.desks if not desk.is_idle), None)
+
+    def desk_for(self, code: Code) -> Desk | None:
+        """The idle desk with a worker for this code."""
+        return next((desk for desk in self.desks if desk.code == code and desk.is_idle), None)
+
+
+class Crew:
+    """Gives work to the slots. `state` is what the last look found; `look_again` asks for a new
+    one, `resolve` finds the device for a slot, `give_up` hears of failures that stand."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        selector: selectors.BaseSelector,
+        offers: Offers,
+        *,
+        resolve: Callable[[Slot], Device],
+        look_again: Callable[[], None],
+        give_up: Callable[[Job], None],
+    ) -> None:
+        self.plan = plan
+        self.state = State()
+        self.outcomes = Outcomes()
+        self.slots = [Slot(name) for name in plan.devices]
+        self.is_broken = False
+        self.n_changes = 0
+        """Counts what may let something begin: a start, an end."""
+        self._selector = selector
+        self._offers = offers
+        self._resolve = resolve
+        self._look_again = look_again
+        self._give_up = give_up
+        self._idle_deaths: dict[str, int] = {}
+        self._complaints: set[str] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """True when nothing is in hand, or being started."""
+        return all(slot.is_free for slot in self.slots)
+
+    @property
+    def in_hand(self) -> list[Task]:
+        """The work in hand."""
+        return [desk.task for slot in self.slots for desk in slot.desks if desk.task is not None]
+
+    # ---------------------------------------------------------------- giving
+
+    def dispatch(self) -> None:
+        """Give each free slot the next piece of work that nobody else holds."""
+        for slot in self.slots:
+            if slot.is_free:
+                self._feed(slot)
+
+    def check(self) -> None:
+        """Start a worker in the current code: a file that cannot be used is said at once."""
+        if self.is_idle and not any(slot.desks for slot in self.slots):
+            self._start(self.slots[0], CURRENT, None)
+
+    def delays(self) -> Iterator[float]:
+        """Seconds until what failed may be tried again."""
+        yield from filter(None, map(self.outcomes.delay_s, self.state.pending))
+
+    def _feed(self, slot: Slot) -> None:
+        work = self._open_work()
+        while work and not self.is_broken:
+            chosen = work.pop(next_of(list(work), self.state.done, self.plan.policy))
+            code = chosen.code or CURRENT
+            holders = (each for each in (slot, *self.slots) if each.is_free)
+            desk = next(filter(None, (each.desk_for(code) for each in holders)), None)
+            if isinstance(chosen, Ask) or desk is None:
+                self._start(slot, code, chosen.ranked)
+                return
+            if self._take_up(desk, chosen) and not slot.is_free:
+                return
+
+    def _open_work(self) -> dict[Ranked, Job | Ask]:
+        """What could be begun now, by its rank."""
+        held = {(task.job.facts.id, task.job.key) for task in self.in_hand}
+        intended = {slot.intent for slot in self.slots if slot.intent is not None}
+        starting = {desk.code for s in self.slots for desk in s.desks if not desk.is_ready}
+        work: dict[Ranked, Job | Ask] = {}
+        if not self.plan.is_dry:
+            for job in self.state.pending:
+                is_taken = (job.facts.id, job.key) in held or job.ranked in intended
+                if not is_taken and not self.outcomes.delay_s(job):
+                    work[job.ranked] = job
+        has_mini = any(ranked.subset == "mini" for ranked in work)
+        for ask in self.state.asks:
+            if ask.code not in starting:
+                starting.add(ask.code)  # of several runs with one code, one is enough
+                subset = "mini" if has_mini else "full"
+                ranked = Ranked(ask.ranked.run, ask.ranked.position, subset, ask.ranked.time_ns)
+                work[ranked] = Ask(ask.code, ranked)
+        return work
+
+    def _start(self, slot: Slot, code: Code, intent: Ranked | None) -> None:
+        while len(slot.desks) >= _KEPT:
+            self._end_desk(slot, min(slot.desks, key=lambda desk: desk.used))
+        if slot.device is None:
+            slot.device = self._resolve(slot)
+        desk = Desk(
+            self.plan.worker, code, slot.device, self._selector,
+            hear=self._on_answer, mourn=self._on_death,
+        )  # fmt: skip
+        desk.start()
+        slot.desks.append(desk)
+        slot.intent = intent
+
+    def _take_up(self, desk: Desk, job: Job) -> bool:
+        """Claim a job, pin its checkpoint and hand both over; False when that cannot be."""
+        try:
+            lease = leases.claim(job.paths.leases, job.key)
+        except OSError as error:
+            self._complain(f"{job.paths.leases} cannot be written: {error}")
+            return False
+        if lease is None:
+            return False
+        # someone may have published between our look and our claim
+        if job.result.exists():
+            lease.close()
+            self.state.close(job)
+            return False
+        return self._hand_over(desk, job, lease)
+
+    def _complain(self, text: str) -> None:
+        """Once, and no more, that nothing can be evaluated; a disk may have room again later."""
+        if self.plan.is_once:
+            raise StoreError(f"{text}. Nothing can be evaluated there")
+        if text not in self._complaints:
+            self._complaints.add(text)
+            report.note(f"{text}. Nothing can be evaluated there until it can")
+
+    def _hand_over(self, desk: Desk, job: Job, lease: leases.Lease) -> bool:
+        folder = job.paths.pins / lease.path.name
+        is_reused = job.found.external and pins.is_reused_name(job.found.path.name)
+        try:
+            pinned = pins.pin(job.found.path, job.whole.identity, folder, copy=is_reused)
+        except pins.Moved:
+            lease.release()
+            self._look_again()  # the next look says what it is now
+            return False
+        except OSError as error:
+            lease.release()
+            self._fail(job, "load", f"it cannot be pinned: {error}", None)
+            return False
+        desk.give(job, lease, pinned, self._patience_s(desk, job))
+        return True
+
+    def _patience_s(self, desk: Desk, job: Job) -> float:
+        if self.plan.timeout_s is not None:
+            return self.plan.timeout_s
+        usual = self.outcomes.patience_s() if desk.is_warm_for(job) else None
+        return usual or FIRST_PATIENCE_S
+
+    # --------------------------------------------------------------- keeping
+
+    def keep(self) -> None:
+        """Keep the claims on what is in hand, and end what takes too long."""
+        for slot in self.slots:
+            for desk in list(slot.desks):
+                if not desk.beat():
+                    task = desk.take_back()
+                    if task is not None:
+                        report.note(f"{task.job.found.file}: another watcher took this over")
+                        pins.unpin(task.pin)
+                    self._end_desk(slot, desk)
+                elif desk.is_overdue():
+                    self._end_overdue(slot, desk)
+
+    def close(self) -> None:
+        """End every worker, and leave what is in hand to whoever comes next."""
+        for slot in self.slots:
+            for desk in list(slot.desks):
+                task = desk.take_back()
+                desk.stop(0.0 if task else 0.5)
+                if task is not None:
+                    task.put_back()
+            slot.desks.clear()
+
+    def _end_overdue(self, slot: Slot, desk: Desk) -> None:
+        is_task = desk.task is not None
+        _, words = desk.stop(_STOP_GRACE_S)
+        slot.desks.remove(desk)
+        self._changed(slot)
+        if is_task:
+            self._drop(desk, "timeout", "no end in sight, so the worker was stopped", words)
+        else:
+            self._refuse(desk.code, "its worker did not start within an hour")
+
+    def _end_desk(self, slot: Slot, desk: Desk) -> None:
+        desk.stop(0.5 if desk.is_idle else 0.0)
+        slot.desks.remove(desk)
+        self._changed(slot)
+
+    def _changed(self, slot: Slot | None) -> None:
+        self.n_changes += 1
+        if slot is not None:
+            slot.intent = None
+
+    def _slot_of(self, desk: Desk) -> Slot | None:
+        return next((slot for slot in self.slots if desk in slot.desks), None)
+
+    # --------------------------------------------------------------- hearing
+
+    def _on_answer(self, desk: Desk, answer: dict[str, Any]) -> None:
+        kind = answer.get("type")
+        if kind == "ready":
+            self._on_ready(desk, answer)
+        elif kind == "broken":
+            self._on_broken(desk, answer)
+        elif kind in {"result", "skipped", "failed"}:
+            task = desk.task
+            if task is not None and answer.get("key") == task.job.key:
+                self._finish(desk, answer)
+
+    def _on_ready(self, desk: Desk, answer: dict[str, Any]) -> None:
+        self._changed(self._slot_of(desk))
+        is_first = self._offers.is_empty
+        is_new = self._offers.learn(desk.code, answer)
+        names = ", ".join(each["name"] for each in answer["evaluations"])
+        if is_first:
+            where = f"on {answer.get('device')}, book {self.plan.book.root}"
+            report.note(f"ready: {names} {where}")
+        for note in answer.get("notes") or []:
+            run = "" if desk.code.run_root is None else f" of {desk.code.run_root.name}"
+            report.note(f"{desk.code}{run}: {note}")
+        if is_new:
+            self.state = State()  # keys of an older version of the code
+            self._look_again()
+
+    def _on_broken(self, desk: Desk, answer: dict[str, Any]) -> None:
+        slot = self._slot_of(desk)
+        desk.stop(0.0)
+        if slot is not None:
+            slot.desks.remove(desk)
+        self._changed(slot)
+        text = str(answer.get("text"))
+        if answer.get("what") == "device":
+            report.note(text)
+            self.is_broken = True
+        else:
+            self._refuse(desk.code, text)
+
+    def _refuse(self, code: Code, text: str) -> None:
+        """Nothing can be evaluated in a code; without any other there is nothing to stay for."""
+        self._offers.refuse(code, text)
+        if code == CURRENT and (self.plan.code == "current" or self._offers.is_empty):
+            report.note(text)
+            self.is_broken = True
+        self.state.pending = [job for job in self.state.pending if job.code != code]
+        self._look_again()
+
+    def _finish(self, desk: Desk, answer: dict[str, Any]) -> None:
+        task = desk.take_back()
+        assert task is not None
+        self._changed(None)
+        self._idle_deaths.pop(desk.code.id, None)
+        if answer["type"] == "result":
+            pins.unpin(task.pin)
+            task.lease.close()
+            self.outcomes.result(task.job, answer)
+            self.state.close(task.job)
+            return
+        task.put_back()
+        text = str(answer["text"])
+        if answer["type"] == "skipped":
+            self.outcomes.skipped(task.job, text)
+            self.state.drop(task.job)
+            return
+        if answer["kind"] == "cuda":
+            self._make_room(desk)
+        self._fail(task.job, str(answer["kind"]), text, answer.get("traceback"))
+
+    def _make_room(self, desk: Desk) -> None:
+        """Another worker of this slot may hold the memory that was lacking."""
+        slot = self._slot_of(desk)
+        for other in list(slot.desks) if slot is not None else ():
+            if slot is not None and other is not desk:
+                self._end_desk(slot, other)
+
+    def _fail(self, job: Job, kind: str, text: str, trace: str | None) -> None:
+        if self.outcomes.failed(job, kind, text, trace):
+            self._give_up(job)
+            self.state.drop(job)
+            self.state.failed.add((job.facts.id, job.key))
+
+    def _drop(self, desk: Desk, kind: str, text: str, words: str) -> None:
+        """The worker ended with a task in hand."""
+        task = desk.take_back()
+        if task is not None:
+            task.put_back()
+            self._fail(task.job, kind, text, words or None)
+
+    def _on_death(self, desk: Desk, how: str, words: str) -> None:
+        slot = self._slot_of(desk)
+        if slot is not None:
+            slot.desks.remove(desk)
+        self._changed(slot)
+        last = f"; its last words: {words.splitlines()[-1]}" if words else ""
+        if desk.task is not None:
+            self._drop(desk, "crash", f"the worker died: {how}{last}", words)
+            return
+        deaths = self._idle_deaths[desk.code.id] = self._idle_deaths.get(desk.code.id, 0) + 1
+        if not desk.was_ready or deaths >= _IDLE_DEATHS:
+            self._refuse(desk.code, f"the worker for {desk.code} died: {how}{last}")
