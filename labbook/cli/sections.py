@@ -219,6 +219,7 @@ def _checkpoints(run: Object) -> Iterator[str]:
     for result in run["evaluated"]:
         if result["coverage"] != "complete":
             yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
+    yield from map(clean, run["remarks"])
     for reason in run["reasons"]:
         checkpoint = _part(reason, "checkpoint")
         yield clean(

@@ -295,6 +295,8 @@ class Crew:
 
     def _refuse(self, code: Code, text: str) -> None:
         """Nothing can be evaluated in a code; without any other there is nothing to stay for."""
+        if code.mode == "run":
+            text = f"{text.rstrip('.')}. --code current evaluates with the files as they are now"
         self._offers.refuse(code, text)
         if code == CURRENT and (self.plan.code == "current" or self._offers.is_empty):
             report.note(text)
