@@ -19,9 +19,7 @@ from labbook.paths import RunPaths
 from labbook.watch.facts import RunFacts
 from labbook.watch.identity import canonical
 
-__all__ = ["CURRENT", "MODES", "Code", "Refusal", "code_of", "content_of", "folder_of"]
-
-MODES = ("run", "current")
+__all__ = ["CURRENT", "Code", "Refusal", "code_of", "content_of", "folder_of"]
 
 _TREE = re.compile(r"[0-9a-f]{40}")
 _DEEPEST = 20

@@ -83,7 +83,7 @@ class Crew:
         self._look_again = look_again
         self._give_up = give_up
         self._idle_deaths: dict[str, int] = {}
-        self._complaints: set[str] = set()
+        self._told: set[str] = set()
 
     @property
     def is_idle(self) -> bool:
@@ -178,8 +178,8 @@ class Crew:
         """Once, and no more, that nothing can be evaluated; a disk may have room again later."""
         if self.plan.is_once:
             raise StoreError(f"{text}. Nothing can be evaluated there")
-        if text not in self._complaints:
-            self._complaints.add(text)
+        if text not in self._told:
+            self._told.add(text)
             report.note(f"{text}. Nothing can be evaluated there until it can")
 
     def _hand_over(self, desk: Desk, job: Job, lease: leases.Lease) -> bool:
@@ -273,12 +273,18 @@ class Crew:
         if is_first:
             where = f"on {answer.get('device')}, book {self.plan.book.root}"
             report.note(f"ready: {names} {where}")
-        for note in answer.get("notes") or []:
-            run = "" if desk.code.run_root is None else f" of {desk.code.run_root.name}"
-            report.note(f"{desk.code}{run}: {note}")
+        self._tell(desk.code, answer.get("notes") or [])
         if is_new:
             self.state = State()  # keys of an older version of the code
             self._look_again()
+
+    def _tell(self, code: Code, notes: list[str]) -> None:
+        """What is to be known of a code, once, however many workers say it."""
+        run = "" if code.run_root is None else f" of {code.run_root.name}"
+        for text in (f"{code}{run}: {note}" for note in notes):
+            if text not in self._told:
+                self._told.add(text)
+                report.note(text)
 
     def _on_broken(self, desk: Desk, answer: dict[str, Any]) -> None:
         slot = self._slot_of(desk)

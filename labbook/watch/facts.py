@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,20 @@ from labbook.errors import AmbiguousRun, RunNotFound
 from labbook.paths import BookPaths, RunPaths
 from labbook.watch.identity import canonical
 
-__all__ = ["RunFacts", "arguments_digest", "read_facts", "read_json", "resolve_run", "step_of"]
+__all__ = [
+    "RunFacts",
+    "arguments_digest",
+    "read_facts",
+    "read_json",
+    "resolve_run",
+    "slim",
+    "step_of",
+]
 
 _STEP = re.compile(r"(?:step|iter|global_step|checkpoint)s?[-_=]?(\d+)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
+_OF_SNAPSHOT = ("kind", "reason", "tree", "base_tree", "overlay", "raw", "cells", "prefix")
+_KEPT = ("host", "snapshot", "editable", "environment", "script", "cwd")
 
 
 @dataclass(frozen=True)
@@ -71,6 +81,31 @@ def read_facts(paths: RunPaths) -> RunFacts | None:
         patterns=tuple(patterns),
         file=file,
     )
+
+
+def slim(facts: RunFacts) -> RunFacts:
+    """`facts` with what the supervisor needs of the conditions: it may know thousands of runs."""
+    kept = {name: facts.conditions[name] for name in _KEPT if name in facts.conditions}
+    kept["snapshot"] = _slim(kept.get("snapshot"))
+    kept["editable"] = _each(kept.get("editable"))
+    environment = kept.get("environment")
+    path = environment.get("PYTHONPATH") if isinstance(environment, dict) else None
+    kept["environment"] = {} if path is None else {"PYTHONPATH": path}
+    return replace(facts, conditions=kept)
+
+
+def _slim(snapshot: Any) -> Any:
+    """A snapshot without the lists of files that no code is told apart by."""
+    if not isinstance(snapshot, dict):
+        return snapshot
+    found = {name: snapshot[name] for name in _OF_SNAPSHOT if name in snapshot}
+    return {**found, "nested": _each(snapshot.get("nested"))}
+
+
+def _each(snapshots: Any) -> Any:
+    if not isinstance(snapshots, dict):
+        return snapshots
+    return {name: _slim(each) for name, each in snapshots.items()}
 
 
 def arguments_digest(arguments: dict[str, Any]) -> str:

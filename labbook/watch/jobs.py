@@ -18,7 +18,7 @@ from labbook.watch.reasons import Reason
 __all__ = ["Ask", "Job", "Left", "State", "describe", "lane_of"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Job:
     """One result to be made. `ranked` places it in the order of work; `code` is what it runs in,
     null where one code is for all."""

@@ -67,6 +67,7 @@ class Ledger:
                 # what was refused stays so until the offer, or the run, changes
                 if part.is_over and (not part.failed or isinstance(offer, Refusal)):
                     self._closed[run] = (scene, offer, part)
+                    self._let_go(scene)
             state.add(part)
         return state
 
@@ -77,6 +78,11 @@ class Ledger:
     def forget(self) -> None:
         """Look at every run anew."""
         self._closed.clear()
+
+    def _let_go(self, scene: Scene) -> None:
+        """Of a run that is over and done nothing is looked at again: thousands may be."""
+        for found in scene.checkpoints if scene.facts.is_over else ():
+            self._whole.pop(found.path, None)
 
     def _offer(self, scene: Scene) -> tuple[Code | None, _Offered]:
         """The code of a run, and what it offers; null: not known yet."""

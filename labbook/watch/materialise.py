@@ -121,7 +121,7 @@ def materialise(facts: RunFacts, paths: RunPaths, cache: Path, here: Path | None
         top=recorded.top,
         copies=_copies(recorded.top, original, folder, editable),
         editable=editable,
-        linked=sorted(set(linked)),
+        linked=sorted({*linked} - {_below(book.root, original)}),
         missing=[each for each in missing if not os.path.lexists(folder / each.path)],
         notes=made.notes,
     )
@@ -259,6 +259,13 @@ def _copies(
             tree = worktree.find(place)
             found[Path(os.path.realpath(place)) if tree is None else tree.top] = copy
     return found
+
+
+def _below(path: Path, folder: Path | None) -> str | None:
+    """The book is linked in too, for programs that name it themselves: no news to anybody."""
+    if folder is None or not path.is_relative_to(folder):
+        return None
+    return path.relative_to(folder).as_posix()
 
 
 def _started_ns(recorded: Recorded) -> int:

@@ -90,7 +90,8 @@ def plan(scenes: Sequence[Scene], state: State) -> None:
         if run not in found:
             continue
         show(run if scene.facts.name == run else f"{run} {scene.facts.name}")
-        for file, lane, text in sorted(found[run]):
+        order = {each.file: place for place, each in enumerate(scene.checkpoints)}
+        for file, lane, text in sorted(found[run], key=lambda row: (order[row[0]], row[1])):
             show(f"  {file}  {f'{lane}: ' if lane else ''}{text}")
     n_to_do = len(state.pending)
     show(f"{n_to_do} to evaluate, {len(state.left)} not; nothing was evaluated or written")
