@@ -1,59 +1,31 @@
-"""The workers of one watcher: who does what next, and what came of it.
-
-A slot is one worker's place on one device. It works on one thing at a time; of the workers that it
-has started, each for one code, it keeps a few, so that runs with different code take turns warm.
-"""
+"""The workers of one watcher: who does what next, and what came of it."""
 
 from __future__ import annotations
 
 import selectors
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from labbook.errors import StoreError
-from labbook.watch import lease as leases
 from labbook.watch import pin as pins
 from labbook.watch import report
 from labbook.watch.codes import CURRENT, Code
 from labbook.watch.desk import FIRST_PATIENCE_S, Desk, Task
 from labbook.watch.devices import Device
+from labbook.watch.handing import Done, Held, Unpinned, Unwritable, prepare
 from labbook.watch.jobs import Ask, Job, State
 from labbook.watch.offers import Offers
 from labbook.watch.outcome import Outcomes
 from labbook.watch.plan import Plan
 from labbook.watch.policy import Ranked, next_of
+from labbook.watch.slots import Slot, open_work
 
-__all__ = ["Crew", "Slot"]
+__all__ = ["Crew"]
 
 _STOP_GRACE_S = 10.0
 _IDLE_DEATHS = 3
 _KEPT = 2
 """Workers that a slot keeps; each holds its model and data in memory."""
-
-
-@dataclass
-class Slot:
-    """One worker's place. `intent` is the work it is starting a worker for."""
-
-    name: str
-    device: Device | None = None
-    desks: list[Desk] = field(default_factory=list)
-    intent: Ranked | None = None
-
-    @property
-    def is_free(self) -> bool:
-        """True when it could begin something now."""
-        return all(desk.is_idle for desk in self.desks)
-
-    @property
-    def at_work(self) -> Desk | None:
-        """The desk that has a task, or is being started."""
-        return next((desk for desk in self.desks if not desk.is_idle), None)
-
-    def desk_for(self, code: Code) -> Desk | None:
-        """The idle desk with a worker for this code."""
-        return next((desk for desk in self.desks if desk.code == code and desk.is_idle), None)
 
 
 class Crew:
@@ -83,6 +55,7 @@ class Crew:
         self._look_again = look_again
         self._give_up = give_up
         self._idle_deaths: dict[str, int] = {}
+        self._checker: Desk | None = None
         self._told: set[str] = set()
 
     @property
@@ -105,15 +78,15 @@ class Crew:
 
     def check(self) -> None:
         """Start a worker in the current code: a file that cannot be used is said at once."""
-        if self.is_idle and not any(slot.desks for slot in self.slots):
-            self._start(self.slots[0], CURRENT, None)
+        if not any(slot.desks for slot in self.slots):
+            self._checker = self._start(self.slots[0], CURRENT, None)
 
     def delays(self) -> Iterator[float]:
         """Seconds until what failed may be tried again."""
         yield from filter(None, map(self.outcomes.delay_s, self.state.pending))
 
     def _feed(self, slot: Slot) -> None:
-        work = self._open_work()
+        work = open_work(self.slots, self.state, self.outcomes, is_dry=self.plan.is_dry)
         while work and not self.is_broken:
             chosen = work.pop(next_of(list(work), self.state.done, self.plan.policy))
             code = chosen.code or CURRENT
@@ -125,27 +98,7 @@ class Crew:
             if self._take_up(desk, chosen) and not slot.is_free:
                 return
 
-    def _open_work(self) -> dict[Ranked, Job | Ask]:
-        """What could be begun now, by its rank."""
-        held = {(task.job.facts.id, task.job.key) for task in self.in_hand}
-        intended = {slot.intent for slot in self.slots if slot.intent is not None}
-        starting = {desk.code for s in self.slots for desk in s.desks if not desk.is_ready}
-        work: dict[Ranked, Job | Ask] = {}
-        if not self.plan.is_dry:
-            for job in self.state.pending:
-                is_taken = (job.facts.id, job.key) in held or job.ranked in intended
-                if not is_taken and not self.outcomes.delay_s(job):
-                    work[job.ranked] = job
-        has_mini = any(ranked.subset == "mini" for ranked in work)
-        for ask in self.state.asks:
-            if ask.code not in starting:
-                starting.add(ask.code)  # of several runs with one code, one is enough
-                subset = "mini" if has_mini else "full"
-                ranked = Ranked(ask.ranked.run, ask.ranked.position, subset, ask.ranked.time_ns)
-                work[ranked] = Ask(ask.code, ranked)
-        return work
-
-    def _start(self, slot: Slot, code: Code, intent: Ranked | None) -> None:
+    def _start(self, slot: Slot, code: Code, intent: Ranked | None) -> Desk:
         while len(slot.desks) >= _KEPT:
             self._end_desk(slot, min(slot.desks, key=lambda desk: desk.used))
         if slot.device is None:
@@ -157,22 +110,26 @@ class Crew:
         desk.start()
         slot.desks.append(desk)
         slot.intent = intent
+        return desk
 
     def _take_up(self, desk: Desk, job: Job) -> bool:
         """Claim a job, pin its checkpoint and hand both over; False when that cannot be."""
         try:
-            lease = leases.claim(job.paths.leases, job.key)
-        except OSError as error:
-            self._complain(f"{job.paths.leases} cannot be written: {error}")
-            return False
-        if lease is None:
-            return False
-        # someone may have published between our look and our claim
-        if job.result.exists():
-            lease.close()
+            lease, pinned = prepare(job)
+        except Held:
+            pass  # the next look says whether it was done
+        except Done:
             self.state.close(job)
-            return False
-        return self._hand_over(desk, job, lease)
+        except pins.Moved:
+            self._look_again()  # the next look says what it is now
+        except Unwritable as error:
+            self._complain(str(error))
+        except Unpinned as error:
+            self._fail(job, "load", str(error), None)
+        else:
+            desk.give(job, lease, pinned, self._patience_s(desk, job))
+            return True
+        return False
 
     def _complain(self, text: str) -> None:
         """Once, and no more, that nothing can be evaluated; a disk may have room again later."""
@@ -181,22 +138,6 @@ class Crew:
         if text not in self._told:
             self._told.add(text)
             report.note(f"{text}. Nothing can be evaluated there until it can")
-
-    def _hand_over(self, desk: Desk, job: Job, lease: leases.Lease) -> bool:
-        folder = job.paths.pins / lease.path.name
-        is_reused = job.found.external and pins.is_reused_name(job.found.path.name)
-        try:
-            pinned = pins.pin(job.found.path, job.whole.identity, folder, copy=is_reused)
-        except pins.Moved:
-            lease.release()
-            self._look_again()  # the next look says what it is now
-            return False
-        except OSError as error:
-            lease.release()
-            self._fail(job, "load", f"it cannot be pinned: {error}", None)
-            return False
-        desk.give(job, lease, pinned, self._patience_s(desk, job))
-        return True
 
     def _patience_s(self, desk: Desk, job: Job) -> float:
         if self.plan.timeout_s is not None:
@@ -266,7 +207,8 @@ class Crew:
                 self._finish(desk, answer)
 
     def _on_ready(self, desk: Desk, answer: dict[str, Any]) -> None:
-        self._changed(self._slot_of(desk))
+        slot = self._slot_of(desk)
+        self._changed(slot)
         is_first = self._offers.is_empty
         is_new = self._offers.learn(desk.code, answer)
         names = ", ".join(each["name"] for each in answer["evaluations"])
@@ -274,6 +216,8 @@ class Crew:
             where = f"on {answer.get('device')}, book {self.plan.book.root}"
             report.note(f"ready: {names} {where}")
         self._tell(desk.code, answer.get("notes") or [])
+        if desk is self._checker and self.plan.code == "run" and slot is not None:
+            self._end_desk(slot, desk)  # the runs will come with code of their own
         if is_new:
             self.state = State()  # keys of an older version of the code
             self._look_again()

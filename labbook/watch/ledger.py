@@ -25,6 +25,7 @@ from labbook.watch.reasons import Reason
 __all__ = ["Ask", "Job", "Ledger", "Left", "State"]
 
 _Offered = Offer | Refusal | None
+_DAY_NS = 86_400 * 10**9
 
 
 @dataclass
@@ -116,10 +117,15 @@ class Ledger:
                     key = _key(scene, whole, declared, digest, subset)
                     job = Job(key, scene.facts, scene.paths, found, whole, declared, ranked, code)
                     self._place(job, owners, state, left_out)
-        if offer is None and code is not None and chosen:
-            newest = max(found.time_ns for found in chosen)
+        if offer is None and code is not None and (chosen or self._is_coming(scene, now_ns)):
+            newest = max((found.time_ns for found in chosen), default=0)
             state.asks.append(Ask(code, Ranked(scene.facts.id, total, "full", newest)))
         return state
+
+    def _is_coming(self, scene: Scene, now_ns: int) -> bool:
+        """Whether a first checkpoint may come any moment: a worker is then made ready for it."""
+        is_live = not scene.facts.is_over and now_ns - scene.facts.created_ns < _DAY_NS
+        return is_live and not (scene.checkpoints or self.is_once or self.files)
 
     def _place(
         self, job: Job, owners: dict[str, Found], state: State, left_out: str | None

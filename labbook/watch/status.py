@@ -11,8 +11,9 @@ from typing import Any
 from labbook.book.watchers import HEARTBEAT_S
 from labbook.conditions.machine import boot_id, pid_namespace
 from labbook.paths import BookPaths
-from labbook.watch.crew import Crew, Slot
+from labbook.watch.crew import Crew
 from labbook.watch.desk import Desk
+from labbook.watch.slots import Slot
 
 __all__ = ["StatusFile", "standing", "worker_now"]
 

@@ -16,7 +16,7 @@ from labbook.watch import lease as leases
 from labbook.watch import pin as pins
 from labbook.watch import report
 from labbook.watch.clock import Clock
-from labbook.watch.crew import Crew, Slot
+from labbook.watch.crew import Crew
 from labbook.watch.devices import Device, choose, visible_gpus
 from labbook.watch.discover import Scanner, Scene
 from labbook.watch.hints import Hints
@@ -26,10 +26,12 @@ from labbook.watch.offers import Offers
 from labbook.watch.over import all_over, trainings
 from labbook.watch.plan import Plan, stop_signals
 from labbook.watch.screen import Screen, lines
+from labbook.watch.slots import Slot
 from labbook.watch.status import StatusFile, standing
 
 __all__ = ["Plan", "Supervisor"]
 
+_SHARE = 0.05
 _TICK_S = 5.0
 """Heartbeats of leases and of the status file go on while nothing happens."""
 
@@ -110,6 +112,7 @@ class Supervisor:
 
     def _look(self, hints: Hints) -> None:
         """See what there is to do now; until the next look, work goes on from what was seen."""
+        spent = time.process_time()
         self._due = time.monotonic() + self.plan.poll_s
         now_ns = self._clock.now_ns()
         self._offers.refresh()
@@ -122,7 +125,12 @@ class Supervisor:
         if not self.plan.is_dry:
             self._sweep()
         self._crew.state = self._ledger.look(self._scenes, now_ns)
-        if not any(scene.checkpoints for scene in self._scenes):
+        # thousands of pending results are looked for one by one: at most a twentieth of our time
+        if self._due:
+            rest = (time.process_time() - spent) / _SHARE
+            self._due = max(self._due, time.monotonic() + rest)
+        is_waiting = not any(scene.checkpoints for scene in self._scenes)
+        if is_waiting and not self._crew.state.asks and self._offers.is_empty:
             self._crew.check()
 
     def _is_done(self) -> bool:

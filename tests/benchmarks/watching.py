@@ -43,6 +43,13 @@ class Validation:
 """
 
 
+_DIGEST = """
+from pathlib import Path
+from labbook.watch.program import load_program
+print(load_program(Path("evaluation.py")).key_digest("validation"))
+"""
+
+
 def main() -> None:
     """Print everything."""
     wanted = sys.argv[1:]
@@ -215,8 +222,8 @@ def idle(folder: Path, runs: int = 500, each: int = 20, seconds: float = 30.0) -
     """The supervisor and its worker while nothing happens, from /proc."""
     from labbook.paths import BookPaths
     from labbook.watch.discover import Scanner
+    from labbook.watch.evaluation import Declaration
     from labbook.watch.ledger import Ledger
-    from labbook.watch.program import load_program
 
     book = BookPaths(folder / ".labbook")
     for number in range(runs):
@@ -226,16 +233,17 @@ def idle(folder: Path, runs: int = 500, each: int = 20, seconds: float = 30.0) -
             _register(run, step, None)
         if number % 10:  # some are live
             (run / "attempts/1/r0-aaaaaa.end.json").write_text('{"ended_ns": 1}')
-    file = folder / "evaluation.py"
-    file.write_text(EVALUATION)
-    program = load_program(file)
-    declared = [found for found, _ in program.evaluations.values()]
-    digest = program.key_digest("validation")
+    (folder / "evaluation.py").write_text(EVALUATION)
+    environment = {**os.environ, "BEGUN": str(folder / "begun"), "PYTHONPATH": ":".join(sys.path)}
+    digest = subprocess.run(
+        [sys.executable, "-P", "-c", _DIGEST], cwd=folder, env=environment, capture_output=True,
+        text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    declared = [Declaration("validation")]
     ledger = Ledger(digest, declared, "newest", lambda text: None, lambda: None)
     for job in ledger.look(Scanner(book).scan(time.time_ns()), time.time_ns()).pending:
         job.result.parent.mkdir(parents=True, exist_ok=True)
         job.result.touch()
-    environment = {**os.environ, "BEGUN": str(folder / "begun"), "PYTHONPATH": ":".join(sys.path)}
     watcher = subprocess.Popen(
         [sys.executable, "-m", "labbook.cli", "watch", "evaluation.py", "--code", "current"],
         cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
@@ -252,6 +260,7 @@ def idle(folder: Path, runs: int = 500, each: int = 20, seconds: float = 30.0) -
         began = time.monotonic()
         time.sleep(seconds)
         passed = time.monotonic() - began
+        assert not (folder / "begun").exists(), "it was not idle"
         used = _cpu_s(watcher.pid) - before[0], _cpu_s(int(worker)) - before[1]
         memory = _rss_mib(watcher.pid)
     finally:
