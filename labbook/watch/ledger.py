@@ -6,6 +6,7 @@ Nothing here is remembered across a restart but what lies in the book: results, 
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,7 +98,10 @@ class Ledger:
     def _look_at(self, scene: Scene, code: Code | None, offer: _Offered, now_ns: int) -> State:
         state = State(done={scene.facts.id: set()})
         owners: dict[str, Found] = {}
-        chosen: list[Found] = []
+        ask = None if offer is not None or code is None else self._ask(scene, code, now_ns)
+        if ask is not None:
+            state.asks.append(ask)
+            return state
         total = len(scene.checkpoints)
         for position, found in enumerate(scene.checkpoints):
             if self.files is not None and found.path not in self.files:
@@ -105,7 +109,6 @@ class Ledger:
             whole = self._examine(scene, found, now_ns, state, offer)
             if whole is None:
                 continue
-            chosen.append(found)
             if isinstance(offer, Refusal):
                 self._refuse(scene, found, whole, offer, state)
                 continue
@@ -117,10 +120,18 @@ class Ledger:
                     key = _key(scene, whole, declared, digest, subset)
                     job = Job(key, scene.facts, scene.paths, found, whole, declared, ranked, code)
                     self._place(job, owners, state, left_out)
-        if offer is None and code is not None and (chosen or self._is_coming(scene, now_ns)):
-            newest = max((found.time_ns for found in chosen), default=0)
-            state.asks.append(Ask(code, Ranked(scene.facts.id, total, "full", newest)))
         return state
+
+    def _ask(self, scene: Scene, code: Code, now_ns: int) -> Ask | None:
+        """Ask for a code, where there is something to evaluate in it, or soon may be."""
+        chosen = [
+            found for found in scene.checkpoints if self.files is None or found.path in self.files
+        ]
+        is_there = any(os.path.lexists(found.path) for found in chosen)
+        if not is_there and not self._is_coming(scene, now_ns):
+            return None
+        newest = max((found.time_ns for found in chosen), default=0)
+        return Ask(code, Ranked(scene.facts.id, len(scene.checkpoints), "full", newest))
 
     def _is_coming(self, scene: Scene, now_ns: int) -> bool:
         """Whether a first checkpoint may come any moment: a worker is then made ready for it."""
