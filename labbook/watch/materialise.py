@@ -15,7 +15,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,11 @@ def materialise(facts: RunFacts, paths: RunPaths, cache: Path, here: Path | None
     file = facts.file or paths.run_json
     recorded = records.from_conditions(facts.conditions, file, run_id=facts.id, name=facts.name)
     book = BookPaths(paths.root.parent.parent)
-    original = recorded.top if recorded.top is not None and recorded.top.is_dir() else here
+    original = recorded.top
+    if original is None or not original.is_dir():
+        original = here
+        # data alone: which code of another checkout the run had, no time of a file can tell
+        recorded = replace(recorded, conditions={**recorded.conditions, "started_ns": 0})
     entry = cache / folder_of(facts.conditions)
     made = _read(entry)
     if made is None:

@@ -188,6 +188,19 @@ def test_data_made_after_the_run_began_are_linked_and_new_code_is_not(lab):
     assert "later.py" not in meta["code"]["linked"]
 
 
+def test_where_the_runs_folder_is_not_here_data_come_from_the_watchers(lab, tmp_path):
+    run_id = lab.train()
+    moved = CodeLab(lab.top.rename(tmp_path / "moved"))
+    write(moved.top / "old.py", "")
+    os.utime(moved.top / "old.py", (1, 1))
+    write(moved.top / "model.py", "VALUE = 2\n")
+    moved.watch()
+    (meta,) = moved.metas(run_id)
+    assert (meta["metrics"]["value"], meta["metrics"]["x"]) == (1.0, 2.0)
+    assert "data" in meta["code"]["linked"]
+    assert "old.py" not in meta["code"]["linked"]
+
+
 def test_an_evaluation_that_is_no_part_of_the_code(lab, tmp_path):
     (lab.top / "evaluation.py").unlink()
     run_id = lab.train()

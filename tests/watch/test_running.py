@@ -66,6 +66,27 @@ def test_two_workers_work_at_once(lab: Lab):
     assert lab.log().count("setup 4") == 2
 
 
+def test_a_killed_worker_leaves_the_other_alone(lab: Lab):
+    run = lab.run()
+    for step in (1, 2, 3):
+        run.save(step)
+    lab.write(GATED)
+    gate = lab.root / "gate"
+    os.mkfifo(gate)
+    watcher = lab.watch("--once", "--workers", "2")
+    fd = os.open(gate, os.O_WRONLY)  # a worker stands in step 2
+    (worker,) = (line.split()[1] for line in lab.log() if line.startswith("waiting"))
+    assert {watcher.line().split("step ")[1][0] for _ in range(2)} == {"1", "3"}
+    (lab.root / "opened").touch()
+    os.kill(int(worker), signal.SIGKILL)
+    os.close(fd)
+    done = watcher.finish()
+    assert done.returncode == 0, done.stderr
+    assert "the worker died: it was killed by SIGKILL" in done.stderr
+    assert sorted(run.metas()) == [1, 2, 3]
+    assert list(run.paths.leases.iterdir()) == list(run.paths.pins.iterdir()) == []
+
+
 def test_two_files_are_one_watcher_and_do_not_count_for_each_other(lab: Lab):
     run = lab.run()
     run.save(1)
