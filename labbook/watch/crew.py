@@ -236,17 +236,17 @@ class Crew:
         if slot is not None:
             slot.desks.remove(desk)
         self._changed(slot)
-        text = str(answer.get("text"))
-        if answer.get("what") == "device":
+        text, what = str(answer.get("text")), answer.get("what")
+        if what == "device" or (what == "nowhere" and self._offers.is_empty):
             report.note(text)
             self.is_broken = True
-        else:
-            self._refuse(desk.code, text)
+            return
+        if what == "code" and desk.code.mode == "run":
+            text = f"{text.rstrip('.')}. --code current evaluates with the files as they are now"
+        self._refuse(desk.code, text)
 
     def _refuse(self, code: Code, text: str) -> None:
         """Nothing can be evaluated in a code; without any other there is nothing to stay for."""
-        if code.mode == "run":
-            text = f"{text.rstrip('.')}. --code current evaluates with the files as they are now"
         self._offers.refuse(code, text)
         if code == CURRENT and (self.plan.code == "current" or self._offers.is_empty):
             report.note(text)

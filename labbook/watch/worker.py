@@ -46,7 +46,7 @@ def main() -> None:
         entered = _enter(options)
         what = "device"
         device = _device(options.device, options.threads)
-        what = "code"
+        what = _blame(options, entered)
         program = _load(options, entered)
     except (LabbookError, OSError) as error:
         answers.send(type="broken", what=what, text=str(error), traceback=traceback.format_exc())
@@ -90,6 +90,19 @@ def _enter(options: argparse.Namespace) -> _Entered | None:
     return _Entered(tree, enter(tree, files, facts.conditions))
 
 
+def _blame(options: argparse.Namespace, entered: _Entered | None) -> str:
+    """What it is that cannot be used, when the evaluation files cannot be imported.
+
+    `nowhere`: a file that is not there; `file`: one that is no part of the run's code; `code`.
+    """
+    if entered is None:
+        return "code"
+    if not all(file.is_file() for file in entered.files):
+        return "nowhere"
+    named = {Path(file).absolute() for file in options.file}
+    return "file" if named & set(entered.files) else "code"
+
+
 def _load(options: argparse.Namespace, entered: _Entered | None) -> Program:
     if entered is None:
         return load_program(*(Path(file) for file in options.file))
@@ -97,7 +110,8 @@ def _load(options: argparse.Namespace, entered: _Entered | None) -> Program:
     missing = [str(file) for file in entered.files if not file.is_file()]
     if missing:
         raise EvaluationError(
-            f"{missing[0]} is neither in the run's {tree.tree[:7]} code nor where you named it"
+            f"there is no file {missing[0]}, nor is it in code {tree.tree[:7]} of the run; "
+            "name the file that holds your evaluation"
         )
     roots = {"": tree.folder, **{f"{name}:": each for name, each in tree.editable.items()}}
     return load_program(*entered.files, folders=(), roots=roots, content=tree.content)

@@ -307,6 +307,13 @@ def test_an_import_that_fails_in_a_runs_code_is_that_runs_reason(lab):
     assert "evaluation.py line 1: ModuleNotFoundError" in reason["reason"]
 
 
+def test_a_file_that_is_nowhere_ends_the_watcher(lab):
+    run_id = lab.train()
+    said = lab.watch("nowhere.py", check=1)
+    assert f"there is no file {lab.top / 'nowhere.py'}, nor is it in code " in said
+    assert lab.reasons(run_id) == []
+
+
 def test_code_of_another_host_is_run_only_when_told(lab):
     run_id = lab.train()
     lab.spoil(run_id, host="elsewhere")
