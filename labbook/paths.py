@@ -254,6 +254,11 @@ class BookPaths:
         """One folder a run."""
         return self.root / "runs"
 
+    @property
+    def watchers(self) -> Path:
+        """What each watcher is doing now, one small file each."""
+        return self.root / "watchers"
+
     def run(self, run_id: str) -> RunPaths:
         """Paths of one run."""
         return RunPaths(self.runs / component(run_id, "run id"))

@@ -26,7 +26,8 @@ ARROWS = {
     "labbook.conditions": GROUND,
     "labbook.client": GROUND | {"labbook.journal", "labbook.conditions"},
     "labbook.book": GROUND | {"labbook.journal"},
-    "labbook.watch": GROUND | {"labbook.journal", "labbook.book"},
+    "labbook.watch": GROUND
+    | {"labbook.journal", "labbook.book", "labbook.conditions", "labbook.restore"},
     "labbook.compare": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
     "labbook.dynamics": GROUND | {"labbook.journal", "labbook.book"},
     "labbook.export": GROUND | {"labbook.book"},
@@ -48,7 +49,7 @@ THIRD_PARTY = {
     "labbook.conditions": {"psutil", "git", "pynvml"},
     "labbook.client": {"psutil", "pynvml", "amdsmi", "numpy", "torch"},
     "labbook.book": {"pyarrow", "numpy"},
-    "labbook.watch": {"watchdog", "psutil", "pyarrow", "numpy", "torch", "safetensors"},
+    "labbook.watch": {"watchdog", "psutil", "pynvml", "pyarrow", "numpy", "torch", "safetensors"},
     "labbook.compare": {"pyarrow", "numpy"},
     "labbook.dynamics": {"pyarrow", "numpy"},
     "labbook.export": {"pyarrow", "duckdb"},

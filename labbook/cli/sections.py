@@ -245,12 +245,13 @@ def _checkpoints(run: Object) -> Iterator[str]:
     for result in run["evaluated"]:
         if result["coverage"] != "complete":
             yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
+    yield from map(clean, run["remarks"])
     for reason in run["reasons"]:
         checkpoint = _part(reason, "checkpoint")
-        yield clean(
-            f"step {value_text(checkpoint.get('step'))}: {reason.get('evaluation')} "
-            f"{reason.get('state')}: {reason.get('reason')}"
-        )
+        # null: it holds for every evaluation
+        name = "" if reason.get("evaluation") is None else f"{reason['evaluation']} "
+        step = value_text(checkpoint.get("step"))
+        yield clean(f"step {step}: {name}{reason.get('state')}: {reason.get('reason')}")
 
 
 def _faults(run: Object) -> Iterator[str]:

@@ -79,6 +79,8 @@ def _show_model(reader: RunReader, as_json: bool) -> None:
 
 def describe(reader: RunReader) -> dict[str, Any]:
     """Return what `show --json` prints: `ls --json`'s object, and the run's parts in full."""
+    from labbook.book.agreement import remarks
+
     return {
         **summary_object(reader.summary()),
         "path": str(reader.paths.root),
@@ -100,6 +102,7 @@ def describe(reader: RunReader) -> dict[str, Any]:
             for checkpoint in reader.checkpoints()
         ],
         "evaluated": [_result(result) for result in reader.results(strict=False)],
+        "remarks": remarks(reader.results(strict=False)),
         "reasons": reader.reasons(),
         "machine_use": machine_object(reader),
         "damage": reader.damage,
@@ -145,5 +148,8 @@ def _result(result: Result) -> dict[str, Any]:
         "seconds": result.meta.get("seconds"),
         "device": result.meta.get("device"),
         "warnings": result.meta.get("warnings") or [],
+        "code": result.meta.get("code"),
+        "data_digest": result.meta.get("data_digest"),
+        "environment": result.meta.get("environment"),
         "path": str(result.path),
     }

@@ -8,7 +8,7 @@ no link there and overwrites nothing of the user's: tests/restore/test_linking.p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,6 +38,7 @@ class _Job:
     without: frozenset[str]
     chosen: frozenset[str]
     real: frozenset[str]
+    late: Callable[[str], bool]
 
 
 def link_rest(
@@ -48,12 +49,14 @@ def link_rest(
     without: Iterable[Path] = (),
     chosen: Iterable[str] = (),
     real: Iterable[str] = (),
+    late: Callable[[str], bool] = lambda name: False,
 ) -> Linked:
     """Link what `original` has and `copy` lacks, and return what was linked.
 
     `started_ns` is when the run began. `without` are folders never linked (the book, the copy
     itself); `chosen` are paths linked however new they are; `real` are folders that must be real
-    in the copy, because the program runs there.
+    in the copy, because the program runs there. Files whose name `late` is true for are linked
+    however new they are. Several processes may fill one copy at a time.
     """
     places = {path for folder in real for path in _ancestors(folder)}
     job = _Job(
@@ -63,6 +66,7 @@ def link_rest(
         frozenset(os.path.realpath(path) for path in without),
         frozenset(path.strip("/") for path in chosen),
         frozenset(places),
+        late,
     )
     linked = Linked()
     _fill(job, "", linked)
@@ -96,7 +100,7 @@ def _fill(job: _Job, folder: str, linked: Linked) -> None:
 
 def _fill_mixed(job: _Job, path: str, linked: Linked) -> None:
     """A folder with something new in it: a real folder, with links to what is old."""
-    (job.copy / path).mkdir()
+    (job.copy / path).mkdir(exist_ok=True)
     n_links, n_newer = len(linked.links), len(linked.newer)
     _fill(job, path, linked)
     if len(linked.links) == n_links and len(linked.newer) > n_newer:  # all new: one line says so
@@ -113,7 +117,7 @@ def _may_link_whole(entry: os.DirEntry[str], path: str, job: _Job) -> bool:
 
 def _all_old(entry: os.DirEntry[str], job: _Job) -> bool:
     """Whether nothing in a folder changed since the start, the list of its entries included."""
-    if not _is_old(entry, job) or os.path.realpath(entry.path) in job.without:
+    if os.path.realpath(entry.path) in job.without or not _is_old(entry, job):
         return False
     for inner in _entries(Path(entry.path)):
         if inner.is_dir(follow_symlinks=False):
@@ -125,6 +129,8 @@ def _all_old(entry: os.DirEntry[str], job: _Job) -> bool:
 
 
 def _is_old(entry: os.DirEntry[str], job: _Job) -> bool:
+    if job.late(entry.name):
+        return True
     try:
         return entry.stat(follow_symlinks=False).st_mtime < job.before
     except OSError:
@@ -134,7 +140,10 @@ def _is_old(entry: os.DirEntry[str], job: _Job) -> bool:
 def _link(job: _Job, path: str, linked: Linked) -> None:
     target = job.copy / path
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.symlink_to(job.original / path)
+    try:
+        target.symlink_to(job.original / path)
+    except FileExistsError:
+        pass  # another process filled it at the same moment
     linked.links.append(path)
 
 

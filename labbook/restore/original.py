@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from labbook.restore.command import Command
@@ -18,21 +18,25 @@ def bring_over(
     recorded: Recorded,
     original: Path | None,
     restored: Restored,
-    command: Command,
+    command: Command | None,
     *,
     book: Path,
     chosen: Sequence[str] = (),
+    late: Callable[[str], bool] = lambda name: False,
 ) -> tuple[Linked, list[Missing], list[str]]:
     """Link what the snapshot lacks; returns that, what is still missing, and what to tell.
 
-    `original` is where the run's folder is now, `book` the folder of the book; `chosen` are paths
-    to link however new they are.
+    `original` is where the run's folder is now, `command` what will run in the copy, null when its
+    place is elsewhere, `book` the folder of the book; `chosen` are paths, and `late` tells of names
+    of files, to link however new they are.
     """
     copy = restored.folder
     if original is None or not original.is_dir():
         return Linked(), restored.missing, [f"{original} is not here: no data is linked from it"]
     replaced = _take_out_git_forms(restored, original, copy)
-    inside = command.folder.relative_to(copy) if command.folder.is_relative_to(copy) else None
+    inside = None
+    if command is not None and command.folder.is_relative_to(copy):
+        inside = command.folder.relative_to(copy)
     started = recorded.conditions.get("started_ns")
     real = [] if inside is None or inside == Path() else [inside.as_posix()]
     linked = link_rest(
@@ -42,10 +46,11 @@ def bring_over(
         without=(book, copy.parent),
         chosen=chosen,
         real=real,
+        late=late,
     )
     linked.links += replaced + _link_book(book, original, copy)
     if inside is not None:
-        command.folder.mkdir(parents=True, exist_ok=True)
+        (copy / inside).mkdir(parents=True, exist_ok=True)
     missing = [
         item
         for item in restored.missing

@@ -20,7 +20,14 @@ from labbook.book.runreader import RunReader
 from labbook.conditions.snapshot import LeftOut, Snapshot
 from labbook.errors import DamagedFile, RunNotFound, SnapshotError
 
-__all__ = ["Recorded", "original_top", "read", "read_snapshot", "start_folder"]
+__all__ = [
+    "Recorded",
+    "from_conditions",
+    "original_top",
+    "read",
+    "read_snapshot",
+    "start_folder",
+]
 
 _OID = re.compile(r"[0-9a-f]{40}")
 _DEEPEST = 20
@@ -60,7 +67,26 @@ def read(run: RunReader, attempt: int | None = None) -> Recorded:
     """
     process = _process(run, attempt)
     path = run.paths.conditions(process.attempt, process.writer)
-    conditions = _load(path)
+    return from_conditions(
+        _load(path),
+        path,
+        run_id=run.id,
+        name=run.name,
+        attempt=process.attempt,
+        n_attempts=len({p.attempt for p in run.processes}),
+    )
+
+
+def from_conditions(
+    conditions: dict[str, Any],
+    path: Path,
+    *,
+    run_id: str,
+    name: str,
+    attempt: int = 1,
+    n_attempts: int = 1,
+) -> Recorded:
+    """Check the conditions that `path` holds; raises `DamagedFile` for what no start writes."""
     with_path = _Fields(path)
     snapshot = conditions.get("snapshot")
     editable = with_path.mapping(conditions, "editable")
@@ -74,19 +100,19 @@ def read(run: RunReader, attempt: int | None = None) -> Recorded:
         prefix = code.prefix
     command = tuple(with_path.texts(conditions, "command"))
     return Recorded(
-        run_id=run.id,
-        name=run.name,
+        run_id=run_id,
+        name=name,
         file=path,
         conditions=conditions,
         snapshot=code,
-        editable={name: read_snapshot(item, str(path)) for name, item in editable.items()},
+        editable={each: read_snapshot(item, str(path)) for each, item in editable.items()},
         command=command,
         script=script,
         cwd=cwd,
         top=original_top(script, cwd, prefix),
         start=start_folder(command, script, cwd),
-        n_attempts=len({p.attempt for p in run.processes}),
-        attempt=process.attempt,
+        n_attempts=n_attempts,
+        attempt=attempt,
         world_size=with_path.number(conditions, "world_size") or 1,
     )
 

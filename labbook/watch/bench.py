@@ -18,6 +18,8 @@ import torch
 
 from labbook.errors import DamagedFile, EvaluationError, Skip
 from labbook.paths import RunPaths
+from labbook.watch import environment
+from labbook.watch.before import Before
 from labbook.watch.evaluation import Arguments, Context
 from labbook.watch.facts import arguments_digest, read_facts
 from labbook.watch.identity import identify
@@ -35,16 +37,26 @@ class Bench:
     """Warm sessions, one an evaluation, and the code they run."""
 
     def __init__(
-        self, program: Program, device: torch.device, scratch: Path, send: Callable[..., None]
+        self,
+        program: Program,
+        device: torch.device,
+        scratch: Path,
+        send: Callable[..., None],
+        origin: dict[str, Any] | None = None,
     ) -> None:
         self._program = program
         self._device = device
         self._scratch = scratch
         self._send = send
         self._sessions: dict[str, tuple[str, Session]] = {}
-        self.code = {"mode": "current", "digest": program.code_digest(), "files": program.code()}
+        files = program.code()
+        self.code = {"mode": "current", "digest": program.code_digest(), "files": files}
+        self.code |= origin or {}
         self._modules = frozenset(sys.modules)
         self._imported = str(self.code["digest"])
+        self.keys = {name: program.key_digest(name) for name in program.evaluations}
+        """What the keys of results hold of the code, by evaluation."""
+        self._before = Before()
 
     def take(self, command: dict[str, Any]) -> None:
         """Do what was asked and answer; nothing of the user's gets past this."""
@@ -81,8 +93,9 @@ class Bench:
         metadata["seconds"] = round(time.monotonic() - began, 6)
         paths = RunPaths(Path(command["run_root"]))
         target = paths.result(command["evaluation"], command["key"])
+        metadata["warnings"] += self._before.differences(target, metadata)
         is_first = publish(to_table(outcome.rows, metadata), target, paths.root)
-        told = ("metrics", "n_examples", "n_nonfinite", "seconds", "warnings")
+        told = ("metrics", "n_examples", "n_nonfinite", "seconds", "warnings", "environment")
         return {"published": is_first, **{name: metadata[name] for name in told}}
 
     def _session(self, command: dict[str, Any]) -> Session:
@@ -104,7 +117,7 @@ class Bench:
                 device=self._device,
                 scratch=self._scratch,
             )
-            session = Session(declared, target, self._program.module, context)
+            session = Session(declared, target, self._program.module_of(name), context)
             session.start()
             self._sessions[name] = (digest, session)
         session = self._sessions[name][1]
@@ -160,7 +173,13 @@ class Bench:
                 **describe_settings(),
                 "batch_size_used": outcome.batch_size,
             },
-            "code": {**self.code, "imported": self._imported},
+            "code": {
+                **self.code,
+                "key_digest": self.keys[command["evaluation"]],
+                "imported": self._imported,
+                "why": command.get("why"),
+            },
+            "environment": environment.differences(session.context.conditions),
             "arguments_digest": command["arguments_digest"],
             "data_digest": session.data_digest,
             "versions": {

@@ -29,7 +29,7 @@ more, and a file of unknown format is taken as it is."""
 _TEMPORARY = (".tmp", ".part", ".incomplete")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Whole:
     """A complete checkpoint. `kind`: torch, safetensors, hf, dcp, one of `markers`, or unknown."""
 

@@ -10,13 +10,36 @@ from pathlib import Path
 from typing import Any
 
 from labbook.watch import pin as pins
+from labbook.watch.codes import Code
+from labbook.watch.devices import Device
 from labbook.watch.facts import arguments_digest
+from labbook.watch.jobs import Job
 from labbook.watch.lease import HEARTBEAT_S, Lease
-from labbook.watch.ledger import Job
 from labbook.watch.report import Echo
 from labbook.watch.worker_process import WorkerOptions, WorkerProcess
 
-__all__ = ["Desk", "Task", "message_of"]
+__all__ = ["FIRST_PATIENCE_S", "Desk", "Progress", "Task", "message_of"]
+
+
+FIRST_PATIENCE_S = 3600.0
+"""A first evaluation, or a start, may build, compile and read everything."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the task is: `done` of `total` examples (null: unknown). Times are monotonic."""
+
+    done: int
+    total: int | None
+    heard: float
+    began: float
+    first: int
+
+    @property
+    def rate(self) -> float | None:
+        """Examples a second since the first word; null until the second."""
+        seconds = self.heard - self.began
+        return (self.done - self.first) / seconds if seconds > 0 else None
 
 
 @dataclass(frozen=True)
@@ -35,16 +58,24 @@ class Task:
 
 
 class Desk:
-    """One worker process. `hear` gets every answer; `mourn` how it ended and its last words."""
+    """One worker process, for one code.
+
+    `hear` gets every answer; `mourn` how the worker ended, and its last words.
+    """
 
     def __init__(
         self,
         options: WorkerOptions,
+        code: Code,
+        device: Device,
         selector: selectors.BaseSelector,
-        hear: Callable[[dict[str, Any]], None],
-        mourn: Callable[[str, str], None],
+        *,
+        hear: Callable[[Desk, dict[str, Any]], None],
+        mourn: Callable[[Desk, str, str], None],
     ) -> None:
         self._options = options
+        self.code = code
+        self.device = device
         self._selector = selector
         self._hear = hear
         self._mourn = mourn
@@ -52,8 +83,12 @@ class Desk:
         self._worker: WorkerProcess | None = None
         self._warm: set[tuple[str, str]] = set()
         self._beaten = 0.0
+        self._started = 0.0
         self.is_ready = False
+        self.was_ready = False
         self.task: Task | None = None
+        self.progress: Progress | None = None
+        self.used = 0.0
 
     @property
     def is_idle(self) -> bool:
@@ -62,7 +97,8 @@ class Desk:
 
     def start(self) -> None:
         """Start a fresh worker; it answers `ready` when the user's code is imported."""
-        worker = self._worker = WorkerProcess(self._options)
+        worker = self._worker = WorkerProcess(self._options, self.code, self.device)
+        self._started = self.used = time.monotonic()
         self._warm.clear()
         self._selector.register(worker.answers, selectors.EVENT_READ, self._on_answers)
         self._selector.register(worker.output, selectors.EVENT_READ, self._on_output)
@@ -90,7 +126,8 @@ class Desk:
         assert self._worker is not None
         self._echo.begin()
         self.task = Task(job, lease, pinned.parent, time.monotonic() + timeout_s)
-        self._beaten = time.monotonic()
+        self._beaten = self.used = time.monotonic()
+        self.progress = None
         self._worker.send(message_of(job, pinned))
 
     def take_back(self) -> Task | None:
@@ -107,8 +144,10 @@ class Desk:
         return self.task.lease.beat()
 
     def is_overdue(self) -> bool:
-        """True when the task should have ended by now."""
-        return self.task is not None and time.monotonic() >= self.task.deadline
+        """True when the task, or the start, should have ended by now."""
+        if self.task is None:
+            return not self.is_ready and time.monotonic() >= self._started + FIRST_PATIENCE_S
+        return time.monotonic() >= self.task.deadline
 
     def _on_answers(self) -> None:
         if self._worker is None:
@@ -116,13 +155,25 @@ class Desk:
         answers, is_closed = self._worker.read_answers()
         for answer in answers:
             if answer.get("type") == "ready":
-                self.is_ready = True
+                self.is_ready = self.was_ready = True
             if answer.get("type") == "result" and self.task is not None:
                 self._warm.add(_warmth(self.task.job))
-            self._hear(answer)
+            if answer.get("type") == "progress":
+                self._follow(answer)
+            self._hear(self, answer)
         if is_closed and self._worker is not None:
             self._on_output()
-            self._mourn(*self.stop(0.0))
+            self._mourn(self, *self.stop(0.0))
+
+    def _follow(self, answer: dict[str, Any]) -> None:
+        done, total = answer.get("done"), answer.get("total")
+        if not isinstance(done, int):
+            return
+        now = time.monotonic()
+        first = self.progress or Progress(done, None, now, now, done)
+        self.progress = Progress(
+            done, total if isinstance(total, int) else None, now, first.began, first.first
+        )
 
     def _on_output(self) -> None:
         if self._worker is None:
@@ -153,4 +204,5 @@ def message_of(job: Job, pinned: Path) -> dict[str, Any]:
         "path": str(pinned),
         "content": job.whole.identity.content(),
         "arguments_digest": arguments_digest(job.facts.arguments),
+        "why": None if job.code is None else job.code.why,
     }

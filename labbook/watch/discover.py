@@ -16,7 +16,7 @@ from typing import Any
 
 from labbook.paths import BookPaths, RunPaths
 from labbook.watch.complete import is_folder_format
-from labbook.watch.facts import RunFacts, read_facts, read_json, step_of
+from labbook.watch.facts import RunFacts, read_facts, read_json, slim, step_of
 
 __all__ = ["Found", "Scanner", "Scene"]
 
@@ -25,7 +25,7 @@ _ROUNDS = 5  # a run that is over is looked at in every fifth scan: nothing in i
 _ADOPT_NS = 5_000_000_000  # run.save() writes the sidecar right after the file
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Found:
     """One checkpoint of one run. `file` is as results name it: relative to the run's folder, or,
     when `external`, to the book's root."""
@@ -130,6 +130,7 @@ class Scanner:
         facts = read_facts(paths)
         if facts is None:
             return
+        facts = slim(facts)
         own, is_adopting = _own_checkpoints(paths, now_ns)
         is_settled = not is_adopting and now_ns - newest > _RACY_NS
         before = seen.scene if seen is not None else None

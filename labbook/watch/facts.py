@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,20 @@ from labbook.errors import AmbiguousRun, RunNotFound
 from labbook.paths import BookPaths, RunPaths
 from labbook.watch.identity import canonical
 
-__all__ = ["RunFacts", "arguments_digest", "read_facts", "read_json", "resolve_run", "step_of"]
+__all__ = [
+    "RunFacts",
+    "arguments_digest",
+    "read_facts",
+    "read_json",
+    "resolve_run",
+    "slim",
+    "step_of",
+]
 
 _STEP = re.compile(r"(?:step|iter|global_step|checkpoint)s?[-_=]?(\d+)", re.IGNORECASE)
 _NUMBER = re.compile(r"\d+")
+_OF_SNAPSHOT = ("kind", "reason", "tree", "base_tree", "overlay", "raw", "cells", "prefix")
+_KEPT = ("host", "snapshot", "editable", "environment", "script", "cwd")
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,8 @@ class RunFacts:
     attempt: int = 0
     patterns: tuple[str, ...] = ()
     """Where else it saves, relative to the book's root folder."""
+    file: Path | None = None
+    """Where its conditions lie."""
 
     @property
     def is_over(self) -> bool:
@@ -46,7 +58,7 @@ def read_facts(paths: RunPaths) -> RunFacts | None:
     identity = read_json(paths.run_json)
     if identity is None:
         return None
-    attempt, conditions, end = _newest_attempt(paths)
+    attempt, file, conditions, end = _newest_attempt(paths)
     arguments = conditions.get("arguments") or {}
     values = arguments.get("values") if isinstance(arguments, dict) else None
     metas = [fact for fact in (read_json(path) for path in _json_files(paths.meta)) if fact]
@@ -67,7 +79,33 @@ def read_facts(paths: RunPaths) -> RunFacts | None:
         conditions=conditions,
         attempt=attempt,
         patterns=tuple(patterns),
+        file=file,
     )
+
+
+def slim(facts: RunFacts) -> RunFacts:
+    """`facts` with what the supervisor needs of the conditions: it may know thousands of runs."""
+    kept = {name: facts.conditions[name] for name in _KEPT if name in facts.conditions}
+    kept["snapshot"] = _slim(kept.get("snapshot"))
+    kept["editable"] = _each(kept.get("editable"))
+    environment = kept.get("environment")
+    path = environment.get("PYTHONPATH") if isinstance(environment, dict) else None
+    kept["environment"] = {} if path is None else {"PYTHONPATH": path}
+    return replace(facts, conditions=kept)
+
+
+def _slim(snapshot: Any) -> Any:
+    """A snapshot without the lists of files that no code is told apart by."""
+    if not isinstance(snapshot, dict):
+        return snapshot
+    found = {name: snapshot[name] for name in _OF_SNAPSHOT if name in snapshot}
+    return {**found, "nested": _each(snapshot.get("nested"))}
+
+
+def _each(snapshots: Any) -> Any:
+    if not isinstance(snapshots, dict):
+        return snapshots
+    return {name: _slim(each) for name, each in snapshots.items()}
 
 
 def arguments_digest(arguments: dict[str, Any]) -> str:
@@ -93,8 +131,10 @@ def step_of(name: str) -> int | None:
     return int(numbers[-1]) if numbers else None
 
 
-def _newest_attempt(paths: RunPaths) -> tuple[int, dict[str, Any], dict[str, Any] | None]:
-    """Number, conditions and end of rank 0 (else the lowest rank) of the newest attempt."""
+def _newest_attempt(
+    paths: RunPaths,
+) -> tuple[int, Path | None, dict[str, Any], dict[str, Any] | None]:
+    """Number, file, conditions and end of rank 0 (else the lowest rank) of the newest attempt."""
     numbers = sorted((int(name) for name in _names(paths.attempts) if name.isdigit()), reverse=True)
     for number in numbers:
         folder = paths.attempts / str(number)
@@ -104,8 +144,8 @@ def _newest_attempt(paths: RunPaths) -> tuple[int, dict[str, Any], dict[str, Any
                 ranks.append((int(found.get("rank") or 0), path, found))
         if ranks:
             _, path, conditions = min(ranks, key=lambda entry: (entry[0], entry[1]))
-            return number, conditions, read_json(path.with_name(f"{path.stem}.end.json"))
-    return 0, {}, None
+            return number, path, conditions, read_json(path.with_name(f"{path.stem}.end.json"))
+    return 0, None, {}, None
 
 
 def _json_files(folder: Path) -> list[Path]:

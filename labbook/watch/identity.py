@@ -22,7 +22,7 @@ Tick = Callable[[], None]
 """Called between chunks of a long read, so that leases stay fresh."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Identity:
     """The identities of every file of a checkpoint: (name, dev, ino, size, mtime_ns), by name."""
 

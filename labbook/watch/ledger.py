@@ -6,99 +6,36 @@ Nothing here is remembered across a restart but what lies in the book: results, 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from labbook.paths import RunPaths
 from labbook.watch import digests, policy, reasons
+from labbook.watch.codes import Code, Refusal
 from labbook.watch.complete import Unfinished, Whole, examine
 from labbook.watch.discover import Found, Scene
 from labbook.watch.evaluation import Declaration
-from labbook.watch.facts import RunFacts, arguments_digest
+from labbook.watch.facts import arguments_digest
 from labbook.watch.identity import Tick, identify
+from labbook.watch.jobs import Ask, Job, Left, State, describe, lane_of
+from labbook.watch.offers import Offer, Offers
 from labbook.watch.policy import Ranked
 from labbook.watch.reasons import Reason
 
-__all__ = ["Job", "Ledger", "State"]
+__all__ = ["Ask", "Job", "Ledger", "Left", "State"]
 
-
-@dataclass(frozen=True)
-class Job:
-    """One result to be made. `ranked` places it in the order of work."""
-
-    key: str
-    facts: RunFacts
-    paths: RunPaths
-    found: Found
-    whole: Whole
-    declared: Declaration
-    ranked: Ranked
-
-    @property
-    def subset(self) -> str:
-        """`full` or `mini`."""
-        return self.ranked.subset
-
-    @property
-    def lane(self) -> str:
-        """The evaluation as people read it."""
-        return self.declared.name + (" (mini)" if self.subset == "mini" else "")
-
-    @property
-    def result(self) -> Path:
-        """Where the result goes."""
-        return self.paths.result(self.declared.name, self.key)
-
-    def checkpoint(self) -> dict[str, Any]:
-        """The checkpoint as results and reasons name it."""
-        return describe(self.found, self.whole)
-
-    def reason(self, text: str, state: str, attempts: int = 0, trace: str | None = None) -> Reason:
-        """A reason about this work."""
-        name = self.declared.name
-        return Reason(self.checkpoint(), name, text, state, self.subset, attempts, trace)
-
-
-def describe(found: Found, whole: Whole | None) -> dict[str, Any]:
-    """A checkpoint as results and reasons name it."""
-    return {
-        "file": found.file,
-        "digest": whole.digest if whole else None,
-        "step": found.step,
-        "size": whole.identity.size if whole else found.size,
-        "external": found.external,
-        "kind": whole.kind if whole else None,
-        "completeness": whole.completeness if whole else None,
-    }
-
-
-@dataclass
-class State:
-    """What one look at the book found."""
-
-    pending: list[Job] = field(default_factory=list)
-    waiting: list[str] = field(default_factory=list)
-    failed: set[tuple[str, str]] = field(default_factory=set)
-    """(run, key) of what is damaged or was given up."""
-    done: dict[str, set[int]] = field(default_factory=dict)
-    """Positions with a result, by run."""
-
-    def close(self, job: Job) -> None:
-        """`job` has its result."""
-        self.drop(job)
-        self.done.setdefault(job.facts.id, set()).add(job.ranked.position)
-
-    def drop(self, job: Job) -> None:
-        """`job` is not pending any more."""
-        same = (job.facts.id, job.key)  # a later look made another object of it
-        self.pending = [other for other in self.pending if (other.facts.id, other.key) != same]
+_Offered = Offer | Refusal | None
+_DAY_NS = 86_400 * 10**9
 
 
 @dataclass
 class Ledger:
-    """Turns scenes into pending work, for one version of the user's code."""
+    """Turns scenes into pending work.
+
+    `code` and `declarations` hold for every run, unless `offers` knows those of each run's code.
+    With `is_dry` nothing is written, and what is left out is listed.
+    """
 
     code: str
     declarations: list[Declaration]
@@ -108,106 +45,181 @@ class Ledger:
     is_once: bool = False
     retry_failed: bool = False
     files: frozenset[Path] | None = None
-    _closed: dict[str, tuple[Scene, State]] = field(default_factory=dict)
+    offers: Offers | None = None
+    is_dry: bool = False
+    _closed: dict[str, tuple[Scene, _Offered, State]] = field(default_factory=dict)
     _whole: dict[Path, Whole] = field(default_factory=dict)
     _retried: set[str] = field(default_factory=set)
     _fine: set[Found] = field(default_factory=set)
+    _unrefused: set[Found] = field(default_factory=set)
     _told: set[tuple[str, str]] = field(default_factory=set)
+    _fixed: Offer | None = None
 
     def look(self, scenes: list[Scene], now_ns: int) -> State:
         """Everything that is pending, waiting or failed now. Reasons are written on the way."""
         state = State()
         for scene in scenes:
             run = scene.facts.id
+            code, offer = self._offer(scene)
             closed = self._closed.get(run)
-            if closed is not None and closed[0] is scene:
-                part = closed[1]
+            if closed is not None and closed[0] is scene and closed[1] is offer:
+                part = closed[2]
             else:
-                part = self._look_at(scene, now_ns)
-                if not part.pending and not part.waiting and not part.failed:
-                    self._closed[run] = (scene, part)
-            state.pending += part.pending
-            state.waiting += part.waiting
-            state.failed |= part.failed
-            state.done.update(part.done)
+                part = self._look_at(scene, code, offer, now_ns)
+                # what was refused stays so until the offer, or the run, changes
+                if part.is_over and (not part.failed or isinstance(offer, Refusal)):
+                    self._closed[run] = (scene, offer, part)
+                    self._let_go(scene)
+            state.add(part)
         return state
 
     def give_up(self, job: Job) -> None:
         """`job` was tried in this process: its failure stands, even if old ones are retried."""
         self._retried.add(job.key)
 
-    def _look_at(self, scene: Scene, now_ns: int) -> State:
+    def forget(self) -> None:
+        """Look at every run anew."""
+        self._closed.clear()
+
+    def _let_go(self, scene: Scene) -> None:
+        """Of a run that is over and done nothing is looked at again: thousands may be."""
+        for found in scene.checkpoints if scene.facts.is_over else ():
+            self._whole.pop(found.path, None)
+
+    def _offer(self, scene: Scene) -> tuple[Code | None, _Offered]:
+        """The code of a run, and what it offers; null: not known yet."""
+        if self.offers is None:
+            if self._fixed is None:
+                self._fixed = Offer(tuple((each, self.code) for each in self.declarations))
+            return None, self._fixed
+        code = self.offers.code(scene.facts, scene.paths)
+        return (None, code) if isinstance(code, Refusal) else (code, self.offers.of(code))
+
+    def _look_at(self, scene: Scene, code: Code | None, offer: _Offered, now_ns: int) -> State:
         state = State(done={scene.facts.id: set()})
         owners: dict[str, Found] = {}
+        ask = None if offer is not None or code is None else self._ask(scene, code, now_ns)
+        if ask is not None:
+            state.asks.append(ask)
+            return state
         total = len(scene.checkpoints)
         for position, found in enumerate(scene.checkpoints):
             if self.files is not None and found.path not in self.files:
                 continue
-            is_last = position == total - 1 and (scene.facts.is_over or self.is_once)
-            left_out = policy.selected(self.choice, position, is_last)
-            whole = self._examine(scene, found, now_ns, state, left_out)
+            whole = self._examine(scene, found, now_ns, state, offer)
             if whole is None:
                 continue
-            for declared in self.declarations:
+            if isinstance(offer, Refusal):
+                self._refuse(scene, found, whole, offer, state)
+                continue
+            is_last = position == total - 1 and (scene.facts.is_over or self.is_once)
+            left_out = policy.selected(self.choice, position, is_last)
+            for declared, digest in offer.evaluations if offer is not None else ():
                 for subset in policy.lanes(declared, position, is_last):
                     ranked = Ranked(scene.facts.id, position, subset, found.time_ns, declared.name)
-                    job = self._job(scene, found, whole, declared, ranked)
+                    key = _key(scene, whole, declared, digest, subset)
+                    job = Job(key, scene.facts, scene.paths, found, whole, declared, ranked, code)
                     self._place(job, owners, state, left_out)
         return state
 
-    def _job(
-        self, scene: Scene, found: Found, whole: Whole, declared: Declaration, ranked: Ranked
-    ) -> Job:
-        key = policy.result_key(
-            whole.digest,
-            declared.name,
-            self.code,
-            arguments_digest(scene.facts.arguments),
-            declared.settings(ranked.subset),
-        )
-        return Job(key, scene.facts, scene.paths, found, whole, declared, ranked)
+    def _ask(self, scene: Scene, code: Code, now_ns: int) -> Ask | None:
+        """Ask for a code, where there is something to evaluate in it, or soon may be."""
+        chosen = [
+            found for found in scene.checkpoints if self.files is None or found.path in self.files
+        ]
+        is_there = any(os.path.lexists(found.path) for found in chosen)
+        if not is_there and not self._is_coming(scene, now_ns):
+            return None
+        newest = max((found.time_ns for found in chosen), default=0)
+        return Ask(code, Ranked(scene.facts.id, len(scene.checkpoints), "full", newest))
+
+    def _is_coming(self, scene: Scene, now_ns: int) -> bool:
+        """Whether a first checkpoint may come any moment: a worker is then made ready for it."""
+        is_live = not scene.facts.is_over and now_ns - scene.facts.created_ns < _DAY_NS
+        return is_live and not (scene.checkpoints or self.is_once or self.files)
 
     def _place(
         self, job: Job, owners: dict[str, Found], state: State, left_out: str | None
     ) -> None:
         """Put a job where it belongs: done, failed before, or pending."""
+        self._clear_refusal(job)
         owner = owners.setdefault(job.key, job.found)
         if owner is not job.found:
             text = f"same content as {owner.file}, whose result holds for both"
             # under a name of its own: the result's key is the owner's
-            reasons.write(job.paths.reasons, _key_beside(job), job.reason(text, "skipped"))
+            self._record(job, _key_beside(job), job.reason(text, "skipped"), state)
             return
         if job.result.exists():
             state.done[job.facts.id].add(job.ranked.position)
+            self._leave(job, "has its result", state)
             return
         if left_out is not None:
-            reasons.write(job.paths.reasons, job.key, job.reason(left_out, "skipped"))
+            self._record(job, job.key, job.reason(left_out, "skipped"), state)
             return
         standing = reasons.read(job.paths.reasons, job.key)
         if standing is not None and not (self.retry_failed and job.key not in self._retried):
             if standing.get("state") == "failed":
                 state.failed.add((job.facts.id, job.key))
+                self._leave(job, f"failed: {standing.get('reason')}", state)
                 return
             by_policy = str(standing.get("reason")).startswith(policy.LEFT_OUT)
             if standing.get("state") == "skipped" and not by_policy:
+                self._leave(job, f"skipped: {standing.get('reason')}", state)
                 return
         state.pending.append(job)
 
+    def _record(self, job: Job, key: str, row: Reason, state: State) -> None:
+        self._leave(job, f"{row.state}: {row.text}", state)
+        if not self.is_dry:
+            reasons.write(job.paths.reasons, key, row)
+
+    def _leave(self, job: Job, text: str, state: State) -> None:
+        if self.is_dry:
+            state.left.append(Left(job.facts.id, job.found.file, job.lane, text))
+
+    def _write(self, scene: Scene, found: Found, key: str, row: Reason, state: State) -> None:
+        """Put a reason on record that holds for all evaluations."""
+        if self.is_dry:
+            text = f"{row.state}: {row.text}"
+            state.left.append(Left(scene.facts.id, found.file, lane_of("", row.subset), text))
+        else:
+            reasons.write(scene.paths.reasons, key, row)
+
+    def _refuse(
+        self, scene: Scene, found: Found, whole: Whole, refusal: Refusal, state: State
+    ) -> None:
+        """Nothing can be evaluated in the run's code: that is the reason for each checkpoint."""
+        key = _refusal_key(found)
+        self._unrefused.discard(found)
+        self._write(
+            scene, found, key, Reason(describe(found, whole), None, refusal.text, "failed"), state
+        )
+        state.failed.add((scene.facts.id, key))
+        told = (scene.facts.id, refusal.text)
+        if told not in self._told:
+            self._told.add(told)
+            self.say(f"{scene.facts.name} ({scene.facts.id}): not evaluated: {refusal.text}")
+
+    def _clear_refusal(self, job: Job) -> None:
+        if job.found not in self._unrefused and not self.is_dry:
+            self._unrefused.add(job.found)
+            reasons.remove(job.paths.reasons, _refusal_key(job.found))
+
     def _examine(
-        self, scene: Scene, found: Found, now_ns: int, state: State, left_out: str | None
+        self, scene: Scene, found: Found, now_ns: int, state: State, offer: _Offered
     ) -> Whole | None:
         """The checkpoint when it is whole; else the reason is written, and None."""
-        folder, key = scene.paths.reasons, reasons.file_key(found)
+        key = reasons.file_key(found)
         try:
             verdict = self._verdict(scene, found, now_ns)
         except FileNotFoundError:
-            return self._gone(scene, found)
+            return self._gone(scene, found, state, offer)
         except OSError as error:
             verdict = Unfinished(f"it cannot be read: {error}", is_waiting=False)
         if isinstance(verdict, Whole):
-            if found not in self._fine:
+            if found not in self._fine and not self.is_dry:
                 self._fine.add(found)
-                reasons.remove(folder, key)
+                reasons.remove(scene.paths.reasons, key)
             return verdict
         name = f"{scene.facts.name} ({scene.facts.id}) {found.file}"
         if verdict.is_waiting:
@@ -216,7 +228,7 @@ class Ledger:
             state.failed.add((scene.facts.id, key))
         kind = "waiting" if verdict.is_waiting else "incomplete"
         row = Reason(describe(found, None), None, verdict.text, kind)
-        reasons.write(folder, key, row)
+        self._write(scene, found, key, row, state)
         told = (str(found.path), verdict.text)
         if not verdict.is_waiting and told not in self._told:
             self._told.add(told)
@@ -236,25 +248,40 @@ class Ledger:
         verdict = examine(found.path, found.size, now_ns, self.tick)
         if isinstance(verdict, Whole):
             self._whole[found.path] = verdict
-            digests.remember(scene.paths, found, verdict, now_ns)
+            if not self.is_dry:
+                digests.remember(scene.paths, found, verdict, now_ns)
         return verdict
 
-    def _gone(self, scene: Scene, found: Found) -> Whole | None:
+    def _gone(self, scene: Scene, found: Found, state: State, offer: _Offered) -> Whole | None:
         """A removed checkpoint needs a reason only where no result was made of it in time."""
         known = digests.recall(scene.paths, found, None)
-        if known is not None and self._has_result(scene, found, known):
-            return None
+        if known is not None and isinstance(offer, Offer):
+            keys = _keys(scene, known, offer)
+            if any(scene.paths.result(name, key).exists() for name, key in keys):
+                return None
+        if offer is None and scene.paths.evaluations.exists():
+            return None  # one of them may be of it
         row = Reason(describe(found, known), None, "gone before it could be evaluated", "skipped")
-        reasons.write(scene.paths.reasons, reasons.file_key(found), row)
+        self._write(scene, found, reasons.file_key(found), row, state)
         return None
 
-    def _has_result(self, scene: Scene, found: Found, whole: Whole) -> bool:
-        lanes = [Ranked(scene.facts.id, 0, subset, 0) for subset in ("full", "mini")]
-        return any(
-            self._job(scene, found, whole, declared, lane).result.exists()
-            for declared in self.declarations
-            for lane in lanes
-        )
+
+def _key(scene: Scene, whole: Whole, declared: Declaration, code: str, subset: str) -> str:
+    arguments = arguments_digest(scene.facts.arguments)
+    settings = declared.settings(subset)
+    return policy.result_key(whole.digest, declared.name, code, arguments, settings)
+
+
+def _keys(scene: Scene, whole: Whole, offer: Offer) -> Iterator[tuple[str, str]]:
+    """Name and key of every result there could be of a checkpoint."""
+    for declared, code in offer.evaluations:
+        for subset in ("full", "mini"):
+            yield declared.name, _key(scene, whole, declared, code, subset)
+
+
+def _refusal_key(found: Found) -> str:
+    """The name of a reason that is about the code."""
+    return f"code-{hashlib.sha256(found.file.encode()).hexdigest()[:24]}"
 
 
 def _key_beside(job: Job) -> str:

@@ -8,8 +8,9 @@ from collections import deque
 from typing import Any
 
 from labbook.watch import reasons, report
-from labbook.watch.ledger import Job
+from labbook.watch.jobs import Job
 from labbook.watch.policy import Retries
+from labbook.watch.report import environment_line
 
 __all__ = ["Outcomes"]
 
@@ -23,6 +24,7 @@ class Outcomes:
     def __init__(self) -> None:
         self._retries = Retries()
         self._seconds: deque[float] = deque(maxlen=31)
+        self._told: set[str] = set()
         self.n_results = 0
 
     def result(self, job: Job, answer: dict[str, Any]) -> None:
@@ -33,6 +35,18 @@ class Outcomes:
         report.show(report.result_line(name_of(job), job.found.step, job.lane, answer))
         for warning in answer.get("warnings") or []:
             report.note(f"{name_of(job)} {job.found.file}: {warning}")
+        self._tell_once(job, answer)
+
+    def _tell_once(self, job: Job, answer: dict[str, Any]) -> None:
+        """What holds for all results of a run is said once."""
+        if job.facts.id in self._told:
+            return
+        self._told.add(job.facts.id)
+        if job.code is not None and job.code.why is not None:
+            report.note(f"{name_of(job)}: {job.code.why}: evaluated with the current code")
+        differs = environment_line(answer.get("environment"))
+        if differs is not None:
+            report.note(f"{name_of(job)}: evaluated in another environment: {differs}")
 
     def skipped(self, job: Job, text: str) -> None:
         """The user's evaluation wants no result of this checkpoint."""

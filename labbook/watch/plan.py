@@ -17,9 +17,11 @@ __all__ = ["Plan", "stop_signals"]
 
 @dataclass(frozen=True)
 class Plan:
-    """What `labbook watch` was asked to do. `runs` and `files` None: all of them.
+    """What `labbook watch` was asked to do. `runs`, `groups` and `files` None: all of them.
 
-    `timeout_s` None: five times the median of the evaluations so far, at least a minute.
+    `devices` has one entry a worker. `code` is `run` or `current`. `timeout_s` None: five times
+    the median of the evaluations so far, at least a minute. `grace_s` is how long the work in hand
+    may go on after a signal.
     """
 
     book: BookPaths
@@ -28,9 +30,16 @@ class Plan:
     poll_s: float = 2.0
     policy: str = "newest"
     runs: frozenset[str] | None = None
+    groups: frozenset[str] | None = None
     files: frozenset[Path] | None = None
     retry_failed: bool = False
     timeout_s: float | None = None
+    devices: tuple[str, ...] = ("cpu",)
+    code: str = "run"
+    is_trusting: bool = False
+    is_until_finished: bool = False
+    is_dry: bool = False
+    grace_s: float = 25.0
 
 
 @contextmanager

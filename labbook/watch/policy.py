@@ -17,7 +17,7 @@ LEFT_OUT = "left out by the policy"
 """How the reason of a checkpoint begins that the policy passed over."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ranked:
     """A piece of pending work as far as its order goes. `position` counts the run's checkpoints."""
 

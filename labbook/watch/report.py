@@ -5,10 +5,27 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
-__all__ = ["Echo", "duration", "note", "plain", "result_line", "show"]
+if TYPE_CHECKING:
+    from labbook.watch.discover import Scene
+    from labbook.watch.jobs import State
+
+__all__ = [
+    "Echo",
+    "above",
+    "duration",
+    "environment_line",
+    "note",
+    "plain",
+    "plan",
+    "result_line",
+    "show",
+]
+
+_NAMED = 6
 
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~]"  # CSI
@@ -23,14 +40,61 @@ def plain(text: object) -> str:
     return _CONTROL.sub("", str(text))
 
 
+class Lines(Protocol):
+    """Something that stands below what is printed, and can be taken away."""
+
+    def clear(self) -> None:
+        """Take it away; whoever drew it draws it again."""
+
+
+_below: list[Lines] = []
+
+
+@contextmanager
+def above(lines: Lines) -> Iterator[None]:
+    """Print everything above `lines`, for the time of the block."""
+    _below.append(lines)
+    try:
+        yield
+    finally:
+        _below.remove(lines)
+
+
 def show(text: str) -> None:
     """One line on stdout, at once."""
+    _make_way()
     print(plain(text), flush=True)
 
 
 def note(text: str) -> None:
     """One line on stderr."""
+    _make_way()
     print(f"labbook watch: {plain(text)}", file=sys.stderr, flush=True)
+
+
+def _make_way() -> None:
+    for lines in _below:
+        lines.clear()
+
+
+def plan(scenes: Sequence[Scene], state: State) -> None:
+    """What would be evaluated, and why everything else would not."""
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for job in state.pending:
+        row = (job.found.file, job.lane, "to evaluate")
+        found.setdefault(job.facts.id, []).append(row)
+    for each in state.left:
+        found.setdefault(each.run, []).append((each.file, each.lane, each.text))
+    for scene in scenes:
+        run = scene.facts.id
+        if run not in found:
+            continue
+        show(run if scene.facts.name == run else f"{run} {scene.facts.name}")
+        order = {each.file: place for place, each in enumerate(scene.checkpoints)}
+        for file, lane, text in sorted(found[run], key=lambda row: (order[row[0]], row[1])):
+            show(f"  {file}  {f'{lane}: ' if lane else ''}{text}")
+    n_to_do = len(state.pending)
+    show(f"{n_to_do} to evaluate, {len(state.left)} not; nothing was evaluated or written")
 
 
 def duration(seconds: float) -> str:
@@ -54,6 +118,19 @@ def result_line(run: str, step: int | None, lane: str, answer: Mapping[str, Any]
     if bad:
         line += "  non-finite: " + ", ".join(f"{name} in {n}" for name, n in bad.items())
     return line
+
+
+def environment_line(found: object) -> str | None:
+    """`torch 2.1.0 then, 2.13.0 now; …`; null when nothing differs that was imported."""
+    differs = found.get("differs") if isinstance(found, Mapping) else None
+    if not isinstance(found, Mapping) or not differs:
+        return None
+    words = [f"{each['name']} {each['then']} then, {each['now']} now" for each in differs]
+    if len(words) > _NAMED:
+        words[_NAMED:] = [f"{len(words) - _NAMED} more"]
+    if found.get("n_others"):
+        words.append(f"{found['n_others']} packages that are not used here")
+    return "; ".join(words)
 
 
 def _number(value: Any) -> str:
@@ -80,6 +157,8 @@ class Echo:
             return
         lines = (self._partial + raw[: 1 << 18]).split(b"\n")
         self._partial = lines.pop()[-4096:]
+        if lines:
+            _make_way()
         for line in lines:
             if self._left <= 0:
                 return

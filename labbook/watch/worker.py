@@ -18,11 +18,17 @@ import sys
 import tempfile
 import threading
 import traceback
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labbook.errors import EvaluationError
+from labbook.errors import EvaluationError, LabbookError
+from labbook.paths import RunPaths
+from labbook.watch.codes import folder_of
 from labbook.watch.program import Program, load_program
+
+if TYPE_CHECKING:
+    from labbook.watch.materialise import Tree
 
 __all__ = ["main"]
 
@@ -35,19 +41,80 @@ def main() -> None:
     commands = _listen(options.parent)
     answers = Answers(options.answers)
     os.nice(options.nice)
+    what = "code"
     try:
-        program = load_program(Path(options.file))
+        entered = _enter(options)
+        what = "device"
         device = _device(options.device, options.threads)
-    except EvaluationError as error:
-        answers.send(type="broken", text=str(error), traceback=traceback.format_exc())
+        what = _blame(options, entered)
+        program = _load(options, entered)
+    except (LabbookError, OSError) as error:
+        answers.send(type="broken", what=what, text=str(error), traceback=traceback.format_exc())
         sys.exit(1)
     scratch = Path(tempfile.mkdtemp(prefix="labbook-worker-"))
     try:
-        bench = _bench(program, device, scratch, answers)
+        bench = _bench(program, device, scratch, answers, entered)
         while True:
-            bench.take(commands.get())
+            command = commands.get()
+            if entered is not None:
+                entered.tree.touch()
+            bench.take(command)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@dataclass(frozen=True)
+class _Entered:
+    """A run's code that this process imports from; `files` are the evaluation files there."""
+
+    tree: Tree
+    files: list[Path]
+
+
+def _enter(options: argparse.Namespace) -> _Entered | None:
+    """Make the run's code, and the way into it; null for the current code."""
+    if options.run_root is None:
+        return None
+    from labbook.conditions import worktree
+    from labbook.watch.facts import read_facts
+    from labbook.watch.materialise import materialise
+    from labbook.watch.way_in import enter
+
+    paths = RunPaths(Path(options.run_root))
+    facts = read_facts(paths)
+    if facts is None or folder_of(facts.conditions) != options.code:
+        raise EvaluationError(f"the conditions of run {paths.id} changed meanwhile")
+    files = [Path(file).absolute() for file in options.file]
+    here = worktree.find(files[0].parent)
+    tree = materialise(facts, paths, Path(options.cache), None if here is None else here.top)
+    return _Entered(tree, enter(tree, files, facts.conditions))
+
+
+def _blame(options: argparse.Namespace, entered: _Entered | None) -> str:
+    """What it is that cannot be used, when the evaluation files cannot be imported.
+
+    `nowhere`: a file that is not there; `file`: one that is no part of the run's code; `code`.
+    """
+    if entered is None:
+        return "code"
+    if not all(file.is_file() for file in entered.files):
+        return "nowhere"
+    named = {Path(file).absolute() for file in options.file}
+    return "file" if named & set(entered.files) else "code"
+
+
+def _load(options: argparse.Namespace, entered: _Entered | None) -> Program:
+    if entered is None:
+        return load_program(*(Path(file) for file in options.file))
+    tree = entered.tree
+    missing = [str(file) for file in entered.files if not file.is_file()]
+    if missing:
+        raise EvaluationError(
+            f"there is no file {missing[0]}, nor is it in code {tree.tree[:7]} of the run; "
+            "name the file that holds your evaluation"
+        )
+    roots = {"": tree.folder, **{f"{name}:": each for name, each in tree.editable.items()}}
+    return load_program(*entered.files, folders=(), roots=roots, content=tree.content)
 
 
 class Answers:
@@ -64,23 +131,68 @@ class Answers:
             line = line[os.write(self._fd, line) :]
 
 
-def _bench(program: Program, device: Any, scratch: Path, answers: Answers) -> Any:
-    from dataclasses import asdict
-
+def _bench(
+    program: Program, device: Any, scratch: Path, answers: Answers, entered: _Entered | None
+) -> Any:
     from labbook.watch.bench import Bench
 
-    bench = Bench(program, device, scratch, answers.send)
-    declared = [asdict(each) for each, _ in program.evaluations.values()]
+    outside = {name: str(path) for name, path in program.outside().items()}
+    bench = Bench(program, device, scratch, answers.send, _origin(entered, outside))
+    declared = [
+        {**asdict(each), "code": bench.keys[name]}
+        for name, (each, _) in program.evaluations.items()
+    ]
     answers.send(
-        type="ready", evaluations=declared, code=bench.code, device=str(device), pid=os.getpid()
-    )
+        type="ready", evaluations=declared, code=bench.code, device=str(device), pid=os.getpid(),
+        outside=outside, notes=_notes(entered, program, outside),
+    )  # fmt: skip
     return bench
+
+
+def _origin(entered: _Entered | None, outside: dict[str, str]) -> dict[str, Any] | None:
+    """What a result says of the run's code it was made with."""
+    if entered is None:
+        return None
+    tree = entered.tree
+    return {
+        "mode": "run",
+        "tree": tree.tree,
+        "content": tree.content,
+        "outside": sorted(outside),
+        "linked": tree.linked,
+        "missing": [{"path": each.path, "why": each.why} for each in tree.missing],
+    }
+
+
+def _notes(entered: _Entered | None, program: Program, outside: dict[str, str]) -> list[str]:
+    """What a user should know of the code, once."""
+    if entered is None:
+        return []
+    tree, told = entered.tree, []
+    if tree.linked:
+        told.append(f"linked in, not part of the code: {_some(tree.linked)}")
+    if tree.missing:
+        told.append(f"not there: {_some([each.path for each in tree.missing])}")
+    own = {str(file) for file in program.files}
+    told += [f"{path} is not part of the code: used as it is" for path in own & {*outside.values()}]
+    stray = [path for path in outside.values() if path not in own]
+    if stray:
+        told.append(f"imported from outside the code, as it is now: {_some(stray)}")
+    return told + tree.notes
+
+
+def _some(names: list[str], limit: int = 5) -> str:
+    more = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + more
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="labbook.watch.worker")
     parser.add_argument("--answers", type=int, required=True)
-    parser.add_argument("--file", required=True)
+    parser.add_argument("--file", action="append", required=True)
+    parser.add_argument("--run-root")
+    parser.add_argument("--code")
+    parser.add_argument("--cache")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--nice", type=int, default=0)
@@ -115,8 +227,6 @@ def _device(name: str, threads: int | None) -> Any:
 
     if threads:
         torch.set_num_threads(threads)
-    if name == "auto":
-        name = _freest()
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
@@ -124,16 +234,6 @@ def _device(name: str, threads: int | None) -> Any:
         first = str(error).splitlines()[0]
         raise EvaluationError(f"device {name!r} cannot be used: {first}") from error
     return torch.empty(0, device=device).device
-
-
-def _freest() -> str:
-    """The GPU with the most free memory, else the CPU."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return "cpu"
-    free = [torch.cuda.mem_get_info(index)[0] for index in range(torch.cuda.device_count())]
-    return f"cuda:{free.index(max(free))}"
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import labbook
+from labbook.watch.codes import Code
+from labbook.watch.devices import Device
 
 __all__ = ["WorkerOptions", "WorkerProcess"]
 
@@ -27,10 +29,10 @@ _LINE_LIMIT = 1 << 20
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """How every worker of a watcher is started."""
+    """How every worker of a watcher is started. `cache` is the folder for the code of runs."""
 
-    file: Path
-    device: str
+    files: tuple[Path, ...]
+    cache: Path
     threads: int | None = None
     niceness: int = 10
 
@@ -38,13 +40,17 @@ class WorkerOptions:
 class WorkerProcess:
     """A running worker. Its two pipes are read without blocking whenever they are ready."""
 
-    def __init__(self, options: WorkerOptions) -> None:
+    def __init__(self, options: WorkerOptions, code: Code, device: Device) -> None:
         answers, theirs = os.pipe()
         command = [
             *(sys.executable, "-P", "-m", "labbook.watch.worker", "--answers", str(theirs)),
-            *("--file", str(options.file), "--device", options.device),
+            *(word for file in options.files for word in ("--file", str(file))),
+            *("--device", device.name),
             *("--parent", str(os.getpid()), "--nice", str(options.niceness)),
         ]
+        if code.run_root is not None:
+            command += ["--run-root", str(code.run_root), "--code", code.id]
+            command += ["--cache", str(options.cache)]
         if options.threads:
             command += ["--threads", str(options.threads)]
         try:
@@ -55,7 +61,7 @@ class WorkerProcess:
                 stderr=subprocess.STDOUT,
                 pass_fds=(theirs,),
                 start_new_session=True,
-                env=_environment(),
+                env=_environment(device),
             )
         except OSError:
             os.close(answers)
@@ -143,13 +149,14 @@ class WorkerProcess:
                     pass  # a message it never read
 
 
-def _environment() -> dict[str, str]:
+def _environment(device: Device) -> dict[str, str]:
     """Ours, with this labbook importable in a process that starts elsewhere."""
     home = str(Path(labbook.__path__[0]).parent)
     inherited = os.environ.get("PYTHONPATH")
     path = os.pathsep.join([*([inherited] if inherited else []), home])
     # an evaluation that imports the training script must not begin a run
-    return {**os.environ, "PYTHONPATH": path, "LABBOOK_MODE": "off", "PYTHONUNBUFFERED": "1"}
+    own = {"PYTHONPATH": path, "LABBOOK_MODE": "off", "PYTHONUNBUFFERED": "1"}
+    return {**os.environ, **own, **device.variables}
 
 
 def _drain(fd: int) -> tuple[bytes, bool]:

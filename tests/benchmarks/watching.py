@@ -3,7 +3,9 @@
 - latency: from the rename of a checkpoint to the moment its evaluation begins, with a warm worker,
   against a sidecar that polls every second;
 - throughput: a small convolutional net over one set, against a bare loop in the same process;
-- scan: one look at an idle book of 500 runs with 20 checkpoints each, and the supervisor's memory.
+- scan: one look at an idle book of 500 runs with 20 checkpoints each, and the supervisor's memory;
+- idle: a real watcher on such a book, everything evaluated: its processor time and memory;
+- code: how long the code of a run of 600 files takes to be made, and to be found made.
 """
 
 from __future__ import annotations
@@ -41,10 +43,17 @@ class Validation:
 """
 
 
+_DIGEST = """
+from pathlib import Path
+from labbook.watch.program import load_program
+print(load_program(Path("evaluation.py")).key_digest("validation"))
+"""
+
+
 def main() -> None:
     """Print everything."""
     wanted = sys.argv[1:]
-    for measure in (latency, throughput, scan):
+    for measure in (latency, throughput, scan, idle, code):
         if wanted and measure.__name__ not in wanted:
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -207,6 +216,107 @@ def scan(folder: Path, runs: int = 500, each: int = 20) -> dict[str, str]:
         "of one CPU, looking every 2 s": f"{usual / 2:.2%}",
         "supervisor's memory": f"{int(memory.stdout) / 1024:.0f} MiB",
     }
+
+
+def idle(folder: Path, runs: int = 500, each: int = 20, seconds: float = 30.0) -> dict[str, str]:
+    """The supervisor and its worker while nothing happens, from /proc."""
+    from labbook.paths import BookPaths
+    from labbook.watch.discover import Scanner
+    from labbook.watch.evaluation import Declaration
+    from labbook.watch.ledger import Ledger
+
+    book = BookPaths(folder / ".labbook")
+    for number in range(runs):
+        run = _run(book.root, number)
+        for step in range(each):
+            (run / "checkpoints" / f"step-{step}.pt").write_bytes(_archive(number, step))
+            _register(run, step, None)
+        if number % 10:  # some are live
+            (run / "attempts/1/r0-aaaaaa.end.json").write_text('{"ended_ns": 1}')
+    (folder / "evaluation.py").write_text(EVALUATION)
+    environment = {**os.environ, "BEGUN": str(folder / "begun"), "PYTHONPATH": ":".join(sys.path)}
+    digest = subprocess.run(
+        [sys.executable, "-P", "-c", _DIGEST], cwd=folder, env=environment, capture_output=True,
+        text=True, check=True,
+    ).stdout.strip()  # fmt: skip
+    declared = [Declaration("validation")]
+    ledger = Ledger(digest, declared, "newest", lambda text: None, lambda: None)
+    for job in ledger.look(Scanner(book).scan(time.time_ns()), time.time_ns()).pending:
+        job.result.parent.mkdir(parents=True, exist_ok=True)
+        job.result.touch()
+    watcher = subprocess.Popen(
+        [sys.executable, "-m", "labbook.cli", "watch", "evaluation.py", "--code", "current"],
+        cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert watcher.stderr is not None
+        ready = watcher.stderr.readline()
+        spent = -1.0
+        while _cpu_s(watcher.pid) - spent > 0.1:  # the first looks after a start are no idling
+            spent = _cpu_s(watcher.pid)
+            time.sleep(3.0)
+        (worker,) = Path(f"/proc/{watcher.pid}/task/{watcher.pid}/children").read_text().split()
+        before = _cpu_s(watcher.pid), _cpu_s(int(worker))
+        began = time.monotonic()
+        time.sleep(seconds)
+        passed = time.monotonic() - began
+        assert not (folder / "begun").exists(), "it was not idle"
+        used = _cpu_s(watcher.pid) - before[0], _cpu_s(int(worker)) - before[1]
+        memory = _rss_mib(watcher.pid)
+    finally:
+        watcher.terminate()
+        watcher.communicate()
+    assert "ready" in ready
+    return {
+        f"supervisor, {runs} runs x {each}, of one CPU": f"{used[0] / passed:.2%}",
+        "its idle worker, of one CPU": f"{used[1] / passed:.2%}",
+        "supervisor's memory": f"{memory:.1f} MiB",
+    }
+
+
+def code(folder: Path, files: int = 600) -> dict[str, str]:
+    """Making the code of a run as files, and finding it made."""
+    from labbook.conditions.snapshot import take
+    from labbook.paths import BookPaths
+    from labbook.watch.facts import read_facts
+    from labbook.watch.materialise import materialise
+
+    book = BookPaths(folder / ".labbook")
+    run = _run(book.root, 1)
+    top = folder / "project"
+    for number in range(files):
+        path = top / f"package{number % 20}" / f"module{number}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"VALUE = {number}\n" * 50)
+    snapshot = take(top, book.code, private_cache=folder / "private")
+    row = {
+        "rank": 0, "script": str(top / "train.py"), "cwd": str(top), "command": ["python"],
+        "snapshot": snapshot.as_condition(), "started_ns": time.time_ns(),
+    }  # fmt: skip
+    (run / "attempts/1/r0-aaaaaa.json").write_text(json.dumps(row))
+    paths = book.run(run.name)
+    facts = read_facts(paths)
+    assert facts is not None
+    times = []
+    for _ in range(2):
+        began = time.perf_counter()
+        materialise(facts, paths, folder / "cache", None)
+        times.append(time.perf_counter() - began)
+    return {
+        f"{files} files made": f"{times[0] * 1e3:.0f} ms",
+        "found made, and checked": f"{times[1] * 1e3:.0f} ms",
+    }
+
+
+def _cpu_s(pid: int) -> float:
+    """Processor time of a process so far: proc_pid_stat(5), fields 14 and 15."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _rss_mib(pid: int) -> float:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 def _run(book: Path, number: int) -> Path:

@@ -133,7 +133,41 @@ def test_prints_without_end_are_held_back(lab: Lab):
     assert "held back" in done.stderr
 
 
-def test_a_checkpoint_that_comes_while_watching_is_evaluated_and_sigterm_ends_cleanly(lab: Lab):
+def test_a_signal_lets_the_work_in_hand_end(lab: Lab):
+    run = lab.run()
+    run.save(1)
+    run.save(2)
+    lab.write(GATED)
+    gate = _gate(lab)
+    watcher = lab.watch()  # newest first: step 2
+    fd = _open_when_reached(gate)
+    watcher.process.send_signal(signal.SIGINT)
+    watcher.said("ending after the evaluation in hand")
+    (lab.root / "opened").touch()
+    os.close(fd)
+    done = watcher.finish()
+    assert done.returncode == 0
+    assert sorted(run.metas()) == [2]
+    assert list(run.paths.leases.iterdir()) == []
+    assert list(run.paths.pins.iterdir()) == []
+
+
+def test_what_does_not_end_in_time_is_left_to_the_next(lab: Lab):
+    run = lab.run()
+    run.save(2)
+    lab.write(GATED)
+    gate = _gate(lab)
+    watcher = lab.watch("--once", "--grace", "0.2")
+    fd = _open_when_reached(gate)
+    watcher.process.send_signal(signal.SIGTERM)
+    assert watcher.finish().returncode == 128 + signal.SIGTERM
+    os.close(fd)
+    (lease,) = run.paths.leases.iterdir()
+    assert json.loads(lease.read_text()) == {"released": True}
+    assert run.metas() == {}
+
+
+def test_a_checkpoint_that_comes_while_watching_is_evaluated_and_two_signals_end_at_once(lab: Lab):
     run = lab.run()
     lab.write(GATED)
     gate = _gate(lab)
@@ -144,6 +178,8 @@ def test_a_checkpoint_that_comes_while_watching_is_evaluated_and_sigterm_ends_cl
     run.save(2)
     fd = _open_when_reached(gate)
     (worker,) = watcher.workers()
+    watcher.process.send_signal(signal.SIGTERM)
+    watcher.said("ending after the evaluation in hand")
     watcher.process.send_signal(signal.SIGTERM)
     done = watcher.finish()
     os.close(fd)
