@@ -41,7 +41,7 @@ def tell(*words):
     with open(LOG, "a") as file:
         file.write(" ".join(str(word) for word in words) + "\\n")
 
-@labbook.evaluation(batch_size=32)
+@labbook.evaluation(batch_size=32, probes=False)
 class Validation:
     def setup(self, context):
         tell("setup", context.args.width)
