@@ -6,6 +6,7 @@ Invariant: a section that has nothing to say is left out, but what is missing ag
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -219,12 +220,36 @@ def _checkpoints(run: Object) -> Iterator[str]:
     for result in run["evaluated"]:
         if result["coverage"] != "complete":
             yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
+    yield from _said_of_results(run["evaluated"])
     for reason in run["reasons"]:
         checkpoint = _part(reason, "checkpoint")
         yield clean(
             f"step {value_text(checkpoint.get('step'))}: {reason.get('evaluation')} "
             f"{reason.get('state')}: {reason.get('reason')}"
         )
+
+
+def _said_of_results(results: list[Object]) -> Iterator[str]:
+    """Rows that are not finite, and what was found wrong; each warning once, with its steps."""
+    for result in results:
+        bad = {name: n for name, n in _part(result, "n_nonfinite").items() if n}
+        if bad:
+            counts = ", ".join(f"{name} in {n} rows" for name, n in bad.items())
+            yield clean(f"step {result['step']}: {result['evaluation']} is not finite: {counts}")
+    said: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for text in _items(result, "warnings"):
+            said.setdefault((result["evaluation"], str(text)), []).append(str(result["step"]))
+    for (evaluation, text), steps in said.items():
+        at = ", ".join(steps[:3]) + (", …" if len(steps) > 3 else "")
+        yield from _wrapped(clean(f"step {at}: {evaluation}: {text}"))
+
+
+def _wrapped(text: str) -> list[str]:
+    width = terminal_width()
+    if width is None:
+        return [text]
+    return textwrap.wrap(text, max(20, width - len(_INDENT)), subsequent_indent=_INDENT)
 
 
 def _faults(run: Object) -> Iterator[str]:

@@ -104,9 +104,13 @@ def _result(result: Result) -> dict[str, Any]:
         "n_examples": result.n_examples,
         "n_expected": result.n_expected,
         "metrics": result.metrics,
+        "metrics_source": result.meta.get("metrics_source"),
         "stderr": result.stderr,
+        "n_nonfinite": result.meta.get("n_nonfinite") or {},
         "seconds": result.meta.get("seconds"),
         "device": result.meta.get("device"),
         "warnings": result.meta.get("warnings") or [],
+        "probes": result.meta.get("probes"),
+        "chosen": result.meta.get("chosen") or {},
         "path": str(result.path),
     }

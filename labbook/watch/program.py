@@ -24,6 +24,8 @@ from labbook.watch.identity import canonical
 
 __all__ = ["Program", "load_program", "user_error"]
 
+_INSTALLED = {"site-packages", "dist-packages"}  # another environment's too, by a .pth file
+
 
 @dataclass(frozen=True)
 class Program:
@@ -119,7 +121,7 @@ def _is_user_file(name: str, file: Path) -> bool:
     """True for code that belongs to the user, not to Python, a package or labbook."""
     if name == str(file):
         return True
-    if not os.path.isabs(name):
+    if not os.path.isabs(name) or not _INSTALLED.isdisjoint(name.split(os.sep)):
         return False
     return not name.startswith(_foreign())
 
