@@ -31,7 +31,8 @@ _LABELS = ("label", "labels")
 
 def classification(dataset: Any, build: Callable[[Arguments], Any], *, outputs: bool) -> type:
     """Return the class; `labbook.evaluation.classification` marks it."""
-    if not callable(build):
+    # a model is callable too, but calling it makes no model
+    if not callable(build) or hasattr(build, "state_dict"):
         raise MisuseError(
             "classification(dataset, build): build must be a function of the run's arguments that "
             f"returns the model, as in `lambda args: network(args.width)`; got a "
