@@ -18,10 +18,11 @@ FOLDERS = {
     "labbook_hooks": ROOT / "hooks/labbook_hooks",
 }
 
-GROUND = {"labbook.paths", "labbook.errors"}
+GROUND = {"labbook.paths", "labbook.errors", "labbook.direction"}
 ARROWS = {
     "labbook.errors": set(),
     "labbook.paths": {"labbook.errors"},
+    "labbook.direction": {"labbook.errors"},
     "labbook.journal": GROUND,
     "labbook.conditions": GROUND,
     "labbook.client": GROUND | {"labbook.journal", "labbook.conditions"},
@@ -43,6 +44,7 @@ ARROWS = {
 THIRD_PARTY = {
     "labbook.errors": set(),
     "labbook.paths": set(),
+    "labbook.direction": set(),
     "labbook.journal": set(),
     "labbook.conditions": {"psutil", "git", "pynvml"},
     "labbook.client": {"psutil", "pynvml", "numpy", "torch"},

@@ -220,6 +220,7 @@ def _checkpoints(run: Object) -> Iterator[str]:
     for result in run["evaluated"]:
         if result["coverage"] != "complete":
             yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
+    yield from _bests(run["best"])
     yield from _said_of_results(run["evaluated"])
     for reason in run["reasons"]:
         checkpoint = _part(reason, "checkpoint")
@@ -227,6 +228,27 @@ def _checkpoints(run: Object) -> Iterator[str]:
             f"step {value_text(checkpoint.get('step'))}: {reason.get('evaluation')} "
             f"{reason.get('state')}: {reason.get('reason')}"
         )
+
+
+def _bests(bests: list[Object]) -> Iterator[str]:
+    """The best of each metric, and whether the newest is better than the best before it."""
+    for best in bests:
+        where = "" if best["subset"] == "full" else f" ({best['subset']})"
+        error = "" if best["stderr"] is None else f" ± {best['stderr']:.2g}"
+        line = (
+            f"best {best['evaluation']}.{best['metric']}{where}: {number_text(best['value'])}"
+            f"{error} at step {number_text(best['best_step'])}"
+        )
+        gap = best["against_previous_best"]
+        if gap is not None:
+            spread = "" if gap["stderr"] is None else f" ± {gap['stderr']:.2g}"
+            noise = ", no more than noise" if gap["is_noise"] else ""
+            line += (
+                f"; step {number_text(best['newest_step'])} minus step "
+                f"{number_text(best['previous_best_step'])}: {gap['difference']:+.3g}{spread} "
+                f"(paired, n {gap['n']}{noise})"
+            )
+        yield from _wrapped(clean(line))
 
 
 def _said_of_results(results: list[Object]) -> Iterator[str]:

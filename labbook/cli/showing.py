@@ -10,6 +10,7 @@ from labbook.book.text import clean
 from labbook.cli.code import code_kept
 from labbook.cli.listing import summary_object
 from labbook.cli.options import book_option, echo_json, json_option, open_here
+from labbook.cli.ranking import standings
 from labbook.cli.sections import sections
 from labbook.cli.wording import value_text
 
@@ -73,6 +74,7 @@ def describe(reader: RunReader) -> dict[str, Any]:
             for checkpoint in reader.checkpoints()
         ],
         "evaluated": [_result(result) for result in reader.results(strict=False)],
+        "best": standings(reader.results(strict=False)),
         "reasons": reader.reasons(),
         "damage": reader.damage,
     }

@@ -7,6 +7,7 @@ A *change* is one thing that a careful experimenter would have to undo alone: se
 `labbook.compare.changes`.
 """
 
+from labbook.compare.best import Best, Gap, Ranking, best
 from labbook.compare.changes import Change
 from labbook.compare.code import CodeDifference, FileChange
 from labbook.compare.difference import Difference, Side, diff
@@ -19,20 +20,24 @@ from labbook.compare.values import Item
 
 __all__ = [
     "Ancestor",
+    "Best",
     "Change",
     "CodeDifference",
     "Difference",
     "FileChange",
+    "Gap",
     "Interval",
     "Item",
     "MetricPair",
     "Paired",
+    "Ranking",
     "Results",
     "Row",
     "Section",
     "SeriesPair",
     "Side",
     "Table",
+    "best",
     "diff",
     "lineage",
     "table",
