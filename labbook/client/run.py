@@ -29,6 +29,7 @@ from labbook.paths import FORMAT, RunPaths
 if TYPE_CHECKING:
     import logging
 
+    from labbook.client.advice import Advice, Adviser
     from labbook.client.chosen import ChosenSet
     from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
@@ -84,6 +85,7 @@ class Run:
         self._devices = DeviceValues(journal)
         self._sealer = Sealer(journal)
         self._registrar: Registrar | None = None
+        self._adviser: Adviser | None = None
         self._gauges: Gauges | None = None
         self._output: Output | DescriptorOutput | None = None
         self._endings: Endings | None = None
@@ -207,6 +209,30 @@ class Run:
             self._registrar = Registrar(self.paths, self._journal)
         self._registrar.watch(os.fspath(pattern))
 
+    def advice(
+        self,
+        metric: str,
+        *,
+        evaluation: str | None = None,
+        mode: str = "auto",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        subset: str | None = None,
+    ) -> Advice:
+        """Whether to stop, by the results that a watcher has made of this run so far.
+
+        `if run.advice("accuracy", patience=5): break`. True once `patience` checkpoints in a row,
+        by step, were not better than the best by more than `min_delta`. `mode` "auto" goes by the
+        metric's name. `subset` None: the mini set where there is one. Takes microseconds and reads
+        nothing: new results are looked for once a second on another thread. With several ranks ask
+        on one, and broadcast the answer. Raises `MisuseError` for what cannot be asked.
+        """
+        if self._adviser is None:
+            from labbook.client.advice import Adviser
+
+            self._adviser = Adviser(self.paths, self._journal)
+        return self._adviser.ask(metric, evaluation, mode, patience, min_delta, subset)
+
     # ------------------------------------------------------------------ facts and end
 
     @property
@@ -297,6 +323,8 @@ class Run:
         self._devices.drain()
         if self._registrar is not None:
             self._registrar.scan()
+        if self._adviser is not None:
+            self._adviser.tick()
         self._sealer.tick()
 
     def _fact(self, fact: str, value: dict[str, Any]) -> None:
