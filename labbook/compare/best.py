@@ -321,10 +321,13 @@ def _gap(
     if n == 0 or not weights.sum() > 0:
         return None
     share = weights / weights.sum()
-    mean = float((share * delta).sum())
-    if n < 2:
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float((share * delta).sum())
+        squares = float((share**2 * (delta - mean) ** 2).sum())
+    if not math.isfinite(mean):
+        return None
+    if n < 2 or not math.isfinite(squares):
         return Gap(n, mean, None, None, None)
-    squares = float((share**2 * (delta - mean) ** 2).sum())
     stderr = math.sqrt(squares * n / (n - 1))
     half = t_quantile(0.5 + CONFIDENCE / 2, n - 1) * stderr
     return Gap(n, mean, stderr, mean - half, mean + half)
