@@ -81,7 +81,15 @@ class Bench:
             raise DamagedLoad("the checkpoint changed while it was loaded")
         outcome = session.evaluate(work, self._progress(command["key"]))
         paths = RunPaths(Path(command["run_root"]))
-        report = self._looks.look(paths, session, work, outcome)
+        same = {
+            "code": self.code["digest"],
+            "arguments_digest": command["arguments_digest"],
+            "data_digest": session.data_digest,
+            "batch_size": outcome.batch_size,
+            "weights": session.declared.weights,
+            "seed": session.declared.seed,
+        }
+        report = self._looks.look(paths, session, work, outcome, same)
         metadata = self._metadata(command, session, outcome, report)
         metadata["warnings"] = [*warnings, *metadata["warnings"]]
         metadata["started_ns"] = started_ns

@@ -35,7 +35,7 @@ PROBE_EVERY: Final = 20
 
 ALLOWED: Final = (
     "training", "random", "random-data", "rng", "batch", "order", "repeat", "state", "data",
-    "ema", "stale",
+    "ema", "stale", "drift",
 )  # fmt: skip
 """Kinds of mistakes that `allow=` may name as meant; see `labbook.watch.probes`."""
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labbook.paths import RunPaths
+from labbook.watch.canary import look_again
 from labbook.watch.context import ChosenSets
 from labbook.watch.evaluation import PROBE_EVERY
 from labbook.watch.findings import Report
@@ -29,8 +30,13 @@ class Looks:
         self._chosen: dict[str, ChosenSets] = {}
         self._matched: dict[Lane, dict[str, Any]] = {}
 
-    def look(self, paths: RunPaths, session: Session, work: Work, out: Outcome) -> Report | None:
-        """Look for mistakes; None where nothing was looked for and nothing found."""
+    def look(
+        self, paths: RunPaths, session: Session, work: Work, out: Outcome, same: dict[str, Any]
+    ) -> Report | None:
+        """Look for mistakes; None where nothing was looked for and nothing found.
+
+        `same` is what an old result must agree with to be made again: see `canary`.
+        """
         lane = (paths.id, session.declared.name)
         count = self._counts[lane] = self._counts.get(lane, -1) + 1
         if count % (session.declared.probes or PROBE_EVERY) == 0:
@@ -42,6 +48,8 @@ class Looks:
         stale = session.staleness.look(work.subset, out.rows, session.loaded, work.step)
         if stale is not None and stale.kind not in session.declared.allow:
             report.findings.append(stale)
+        if count == 0 and "drift" not in session.declared.allow:
+            look_again(session, paths, work.subset, same, report)
         return report if is_due or report.findings else None
 
     def chosen_of(self, paths: RunPaths) -> Callable[[], ChosenSets]:

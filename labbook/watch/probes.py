@@ -18,6 +18,7 @@ state        weights or buffers that changed while they were evaluated
 data         the data changed since they were read: step() writes into its batch, or a new file
 ema          raw weights where the checkpoint has averaged ones, or averages that never move
 stale        rows equal to another checkpoint's, whose weights differ: answers from a cache
+drift        an old result made again by a new worker has other rows: see `labbook.watch.canary`
 
 What a mistake causes is not reported beside it. "Change" is measured by `labbook.watch.closeness`
 with the tolerance of `labbook.watch.precision`. Kinds in `allow=` are meant, and left out.

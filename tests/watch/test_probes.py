@@ -273,6 +273,32 @@ def evaluate(model, device):
     assert meta["probes"]["not_run"]["batch"] == "the evaluation has a loop of its own"
 
 
+def test_a_new_worker_makes_an_old_result_again(lab: Lab, here: Make):
+    driver = lab.root / "driver"
+    driver.write_text("0")
+    text = PLAIN.replace(
+        "out = context.model(x)", "out = context.model(x) + torch.tensor([read(), 0.0])"
+    ).replace(
+        "import labbook\n",
+        "import labbook\nfrom pathlib import Path\n"
+        "def read():\n    return float(Path('driver').read_text())\n",
+        1,
+    )
+    run = lab.run()
+    run.save(1)
+    here(text).evaluate()
+    run.save(2)
+    here(text).evaluate()  # a worker of its own, in which nothing is other than it was
+    driver.write_text("0.5")
+    run.save(3)
+    here(text).evaluate()
+    found = {step: meta["probes"]["found"] for step, meta in run.metas().items()}
+    assert found[1] == found[2] == []
+    (drift,) = found[3]
+    assert drift["kind"] == "drift"
+    assert "step 1 evaluated again gives other rows than those on record: 'loss'" in drift["text"]
+
+
 # -- what a probe must leave alone --------------------------------------------------------------
 
 
