@@ -218,7 +218,9 @@ def _checkpoints(run: Object) -> Iterator[str]:
         columns.append(Column(f"{evaluation}.{metric}", cells, rank=1, is_number=True))
     yield from _table(columns)
     for result in run["evaluated"]:
-        if result["coverage"] != "complete":
+        if result["coverage"] == "metrics":
+            yield clean(f"step {result['step']}: {result['evaluation']} has metrics and no rows")
+        elif result["coverage"] != "complete":
             yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
     yield from _bests(run["best"])
     yield from _said_of_results(run["evaluated"])

@@ -33,11 +33,12 @@ def training(session: Session, seen: Seen | None, report: Report) -> None:
         else f"labbook puts the model that setup() returns into eval mode, not self.{own}: call "
         f"self.{own}.eval()"
     )
+    where = some(sorted(name for name in found if name)) or "the model"
     report.add(
         "training",
-        f"forgotten eval(): {_counted(found)} in training mode while evaluated, so dropout drops "
-        f"and BatchNorm uses and updates statistics ({remedy})",
-        some(sorted(name for name in found if name)) or "the model",
+        f"forgotten eval(): in training mode while evaluated: {_counted(found)} ({where}), so "
+        f"dropout drops and BatchNorm uses and updates statistics. {remedy}",
+        where,
     )
 
 
@@ -50,8 +51,7 @@ def _counted(found: Mapping[str, str]) -> str:
     for kind in found.values():
         kinds[kind] = kinds.get(kind, 0) + 1
     ordered = sorted(kinds.items(), key=lambda pair: (not _is_telling(pair[0]), pair[0]))
-    names = some([f"{count} {kind}" for kind, count in ordered], 3)
-    return f"{len(found)} module{'s were' if len(found) > 1 else ' was'} ({names})"
+    return some([f"{count} {kind}" for kind, count in ordered])
 
 
 def _is_telling(kind: str) -> bool:

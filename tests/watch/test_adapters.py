@@ -160,6 +160,18 @@ def test_a_command_tells_its_metrics_by_a_line_or_a_file(lab: Lab, here: Make, o
     assert rows == {"example": []}
 
 
+def test_metrics_without_rows_are_said_to_be(lab: Lab):
+    (lab.root / "eval.py").write_text(SCRIPT.replace(', "n_examples": 7', ""))
+    run = lab.run()
+    run.save(1)
+    lab.write(command("'eval.py', '{checkpoint}'"))
+    done = lab.once()
+    assert done.returncode == 0, done.stderr
+    assert "step 1  probe  no rows  norm" in done.stdout
+    shown = lab.labbook("show", run.paths.id)
+    assert "step 1: probe has metrics and no rows" in shown.stdout
+
+
 def test_a_command_with_rows_is_checked_and_measured(lab: Lab, here: Make):
     script = (
         "import json, sys\n"
