@@ -8,6 +8,7 @@ library, the device, a file that the code reads.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,11 +59,9 @@ def _earliest(
         is_ours = result.evaluation == evaluation and result.subset == subset
         if not is_ours or result.meta.get("metrics_source") == "told" or not _agrees(result, same):
             continue
-        file = result.checkpoint.get("file")
-        path = paths.root / str(file)
-        if result.checkpoint.get("external") or not path.is_relative_to(paths.checkpoints):
-            continue
-        if not path.exists():
+        # neither dots nor links lead out of the run's folder
+        path = Path(os.path.realpath(paths.root / str(result.checkpoint.get("file"))))
+        if not path.is_relative_to(os.path.realpath(paths.checkpoints)) or not path.exists():
             continue
         whole = examine(path, None, time.time_ns(), lambda: None)
         if isinstance(whole, Whole) and whole.digest == result.checkpoint.get("digest"):
