@@ -17,7 +17,8 @@ from labbook.errors import MisuseError, StoreError
 if TYPE_CHECKING:
     from labbook.book.results import Result
     from labbook.book.runreader import RunReader
-    from labbook.compare.best import Best, Gap
+    from labbook.compare.best import Best
+    from labbook.compare.gaps import Gap
     from labbook.watch.keep import Kept
 
 __all__ = ["best", "standings"]

@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labbook.book.results import Results
-from labbook.compare.best import Best, _gap, gap_between, last_against_best, ranking
+from labbook.compare.best import Best, last_against_best, ranking
+from labbook.compare.gaps import gap_between, mean_gap
 from labbook.compare.paired import paired_interval
 from labbook.direction import direction, mode_of
 from labbook.errors import MisuseError, StoreError
@@ -168,7 +169,7 @@ PAIRS = st.lists(st.tuples(st.floats(-100, 100), st.floats(-100, 100)), min_size
 @given(PAIRS)
 def test_a_gap_is_the_paired_interval(pairs: list[tuple[float, float]]):
     a, b = np.asarray(pairs).T
-    gap, interval = _gap(b, a, np.ones(len(a))), paired_interval(a, b)
+    gap, interval = mean_gap(b, a, np.ones(len(a))), paired_interval(a, b)
     assert gap is not None
     assert gap.n == interval.n
     assert gap.difference == pytest.approx(interval.difference, abs=1e-9)
@@ -182,7 +183,7 @@ def test_a_weighted_mean_difference_is_that_of_the_weighted_means(pairs):
     a = np.asarray([value for value, _ in pairs])
     b = np.roll(a, 1)
     weights = np.asarray([float(weight) for _, weight in pairs])
-    gap = _gap(a, b, weights)
+    gap = mean_gap(a, b, weights)
     assert gap is not None
     expected = np.average(a, weights=weights) - np.average(b, weights=weights)
     assert gap.difference == pytest.approx(expected, abs=1e-9)
@@ -224,7 +225,7 @@ def test_truths_are_paired_and_one_pair_has_no_interval(run: Run):
     gap, _ = gap_between(*reversed(run.results()), "accuracy")
     assert gap is not None
     assert gap.difference == pytest.approx(1 / 3)
-    one = _gap(np.ones(1), np.zeros(1), np.ones(1))
+    one = mean_gap(np.ones(1), np.zeros(1), np.ones(1))
     assert one is not None
     assert (one.stderr, one.is_noise) == (None, True)
 
