@@ -18,16 +18,23 @@ FOLDERS = {
     "labbook_hooks": ROOT / "hooks/labbook_hooks",
 }
 
-GROUND = {"labbook.paths", "labbook.errors"}
+GROUND = {"labbook.paths", "labbook.errors", "labbook.direction"}
 ARROWS = {
     "labbook.errors": set(),
     "labbook.paths": {"labbook.errors"},
+    "labbook.direction": {"labbook.errors"},
     "labbook.journal": GROUND,
     "labbook.conditions": GROUND,
     "labbook.client": GROUND | {"labbook.journal", "labbook.conditions"},
     "labbook.book": GROUND | {"labbook.journal"},
     "labbook.watch": GROUND
-    | {"labbook.journal", "labbook.book", "labbook.conditions", "labbook.restore"},
+    | {
+        "labbook.journal",
+        "labbook.book",
+        "labbook.conditions",
+        "labbook.client",
+        "labbook.restore",
+    },
     "labbook.compare": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
     "labbook.dynamics": GROUND | {"labbook.journal", "labbook.book"},
     "labbook.export": GROUND | {"labbook.book"},
@@ -45,11 +52,13 @@ ARROWS = {
 THIRD_PARTY = {
     "labbook.errors": set(),
     "labbook.paths": set(),
+    "labbook.direction": set(),
     "labbook.journal": set(),
     "labbook.conditions": {"psutil", "git", "pynvml"},
     "labbook.client": {"psutil", "pynvml", "amdsmi", "numpy", "torch"},
     "labbook.book": {"pyarrow", "numpy"},
-    "labbook.watch": {"watchdog", "psutil", "pynvml", "pyarrow", "numpy", "torch", "safetensors"},
+    "labbook.watch": {"watchdog", "psutil", "pynvml", "pyarrow", "numpy", "torch", "safetensors"}
+    | {"lm_eval"},
     "labbook.compare": {"pyarrow", "numpy"},
     "labbook.dynamics": {"pyarrow", "numpy"},
     "labbook.export": {"pyarrow", "duckdb"},

@@ -34,14 +34,18 @@ class Result:
     subset: str
     """"full" or "mini"."""
     coverage: str
-    """"complete" or "unverified"."""
+    """"complete"; "unverified" where nobody says how many examples there are; "metrics" where there
+    are no rows."""
     meta: dict[str, Any] = field(repr=False)
     path: Path
     run_root: Path = field(repr=False)
 
-    def rows(self) -> pa.Table:
-        """One row an example; raises `DamagedFile`."""
-        return read_parquet(self.run_root, self.path)
+    def rows(self, columns: list[str] | None = None) -> pa.Table:
+        """One row an example, of some columns or all; raises `DamagedFile`.
+
+        Columns that it does not have are left out.
+        """
+        return read_parquet(self.run_root, self.path, columns)
 
     @property
     def order(self) -> tuple[str, bool, int, int, str]:

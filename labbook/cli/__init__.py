@@ -29,6 +29,7 @@ VERBS = {
     "Evaluate": {
         "watch": ("labbook.cli.watching:watch", "Evaluate checkpoints as they appear."),
         "evaluate": ("labbook.cli.watching:evaluate", "Evaluate some checkpoints now."),
+        "best": ("labbook.cli.ranking:best", "Show the best checkpoint, and by how much."),
     },
     "Repeat": {
         "restore": (

@@ -6,6 +6,7 @@ Invariant: a section that has nothing to say is left out, but what is missing ag
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -243,15 +244,63 @@ def _checkpoints(run: Object) -> Iterator[str]:
         columns.append(Column(f"{evaluation}.{metric}", cells, rank=1, is_number=True))
     yield from _table(columns)
     for result in run["evaluated"]:
-        if result["coverage"] != "complete":
+        if result["coverage"] == "metrics":
+            yield clean(f"step {result['step']}: {result['evaluation']} has metrics and no rows")
+        elif result["coverage"] != "complete":
             yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
     yield from map(clean, run["remarks"])
+    yield from _bests(run["best"])
+    yield from _said_of_results(run["evaluated"])
     for reason in run["reasons"]:
         checkpoint = _part(reason, "checkpoint")
         # null: it holds for every evaluation
         name = "" if reason.get("evaluation") is None else f"{reason['evaluation']} "
         step = value_text(checkpoint.get("step"))
         yield clean(f"step {step}: {name}{reason.get('state')}: {reason.get('reason')}")
+
+
+def _bests(bests: list[Object]) -> Iterator[str]:
+    """The best of each metric, and whether the newest is better than the best before it."""
+    for best in bests:
+        where = "" if best["subset"] == "full" else f" ({best['subset']})"
+        error = "" if best["stderr"] is None else f" ± {best['stderr']:.2g}"
+        line = (
+            f"best {best['evaluation']}.{best['metric']}{where}: {number_text(best['value'])}"
+            f"{error} at step {number_text(best['best_step'])}"
+        )
+        gap = best["against_previous_best"]
+        if gap is not None:
+            spread = "" if gap["stderr"] is None else f" ± {gap['stderr']:.2g}"
+            noise = ", no more than noise" if gap["is_noise"] else ""
+            line += (
+                f"; step {number_text(best['newest_step'])} minus step "
+                f"{number_text(best['previous_best_step'])}: {gap['difference']:+.3g}{spread} "
+                f"(paired, n {gap['n']}{noise})"
+            )
+        yield from _wrapped(clean(line))
+
+
+def _said_of_results(results: list[Object]) -> Iterator[str]:
+    """Rows that are not finite, and what was found wrong; each warning once, with its steps."""
+    for result in results:
+        bad = {name: n for name, n in _part(result, "n_nonfinite").items() if n}
+        if bad:
+            counts = ", ".join(f"{name} in {n} rows" for name, n in bad.items())
+            yield clean(f"step {result['step']}: {result['evaluation']} is not finite: {counts}")
+    said: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        for text in _items(result, "warnings"):
+            said.setdefault((result["evaluation"], str(text)), []).append(str(result["step"]))
+    for (evaluation, text), steps in said.items():
+        at = ", ".join(steps[:3]) + (", …" if len(steps) > 3 else "")
+        yield from _wrapped(clean(f"step {at}: {evaluation}: {text}"))
+
+
+def _wrapped(text: str) -> list[str]:
+    width = terminal_width()
+    if width is None:
+        return [text]
+    return textwrap.wrap(text, max(20, width - len(_INDENT)), subsequent_indent=_INDENT)
 
 
 def _faults(run: Object) -> Iterator[str]:

@@ -12,6 +12,7 @@ from labbook.cli.code import code_kept
 from labbook.cli.listing import summary_object
 from labbook.cli.nets import followed, last_statistics, statistics_lines
 from labbook.cli.options import book_option, echo_json, json_option, open_here
+from labbook.cli.ranking import standings
 from labbook.cli.sections import sections
 from labbook.errors import DamagedFile
 
@@ -103,6 +104,7 @@ def describe(reader: RunReader) -> dict[str, Any]:
         ],
         "evaluated": [_result(result) for result in reader.results(strict=False)],
         "remarks": remarks(reader.results(strict=False)),
+        "best": standings(reader.results(strict=False)),
         "reasons": reader.reasons(),
         "machine_use": machine_object(reader),
         "damage": reader.damage,
@@ -144,12 +146,16 @@ def _result(result: Result) -> dict[str, Any]:
         "n_examples": result.n_examples,
         "n_expected": result.n_expected,
         "metrics": result.metrics,
+        "metrics_source": result.meta.get("metrics_source"),
         "stderr": result.stderr,
+        "n_nonfinite": result.meta.get("n_nonfinite") or {},
         "seconds": result.meta.get("seconds"),
         "device": result.meta.get("device"),
         "warnings": result.meta.get("warnings") or [],
         "code": result.meta.get("code"),
         "data_digest": result.meta.get("data_digest"),
         "environment": result.meta.get("environment"),
+        "probes": result.meta.get("probes"),
+        "chosen": result.meta.get("chosen") or {},
         "path": str(result.path),
     }

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     import logging
 
+    from labbook.client.advice import Advice
+
 __all__ = ["OffRun"]
 
 
@@ -59,6 +61,13 @@ class OffRun:
 
     def watch(self, pattern: str | os.PathLike[str]) -> None:
         """Record nothing."""
+
+    def advice(self, metric: str, **how: Any) -> Advice:
+        """Never advise to stop: nothing is known. Wrong questions raise as they would."""
+        from labbook.client.advice import Advice, check
+
+        check(metric, **how)
+        return Advice(False, "nothing is recorded (LABBOOK_MODE=off)")
 
     def finish(self) -> None:
         """End nothing."""

@@ -29,6 +29,7 @@ from labbook.paths import FORMAT, RunPaths
 if TYPE_CHECKING:
     import logging
 
+    from labbook.client.advice import Advice, Adviser
     from labbook.client.chosen_set import ChosenSet
     from labbook.client.descriptors import DescriptorOutput
     from labbook.client.external import Registrar
@@ -96,6 +97,7 @@ class Run:
         self._closing: list[Callable[[float], None]] = []
         """What else to end at `finish()`; each is given the seconds that are left."""
         self._followers: dict[str, Follower] = {}
+        self._adviser: Adviser | None = None
         self._gauges: Gauges | None = None
         self._output: Output | DescriptorOutput | None = None
         self._endings: Endings | None = None
@@ -197,7 +199,7 @@ class Run:
         return choose(self._journal, dataset, n, outbox=self._outbox, **options)
 
     def follow(self, model: Any, optimizer: Any = None, **options: Any) -> None:
-        """Follow a net: weights, gradients, updates, activations, and the first batches it is given.
+        """Follow a net: weights, gradients, updates, activations, and what it is given at first.
 
         See `labbook.client.follow`, and `inspect`.
         """
@@ -281,6 +283,30 @@ class Run:
         if self._registrar is None:
             self._registrar = Registrar(self.paths, self._journal)
         self._registrar.watch(os.fspath(pattern))
+
+    def advice(
+        self,
+        metric: str,
+        *,
+        evaluation: str | None = None,
+        mode: str = "auto",
+        patience: int = 5,
+        min_delta: float = 0.0,
+        subset: str | None = None,
+    ) -> Advice:
+        """Whether to stop, by the results that a watcher has made of this run so far.
+
+        `if run.advice("accuracy", patience=5): break`. True once `patience` checkpoints in a row,
+        by step, were not better than the best by more than `min_delta`. `mode` "auto" goes by the
+        metric's name. `subset` None: the mini set where there is one. Takes microseconds and reads
+        nothing: new results are looked for once a second on another thread. With several ranks ask
+        on one, and broadcast the answer. Raises `MisuseError` for what cannot be asked.
+        """
+        if self._adviser is None:
+            from labbook.client.advice import Adviser
+
+            self._adviser = Adviser(self.paths, self._journal)
+        return self._adviser.ask(metric, evaluation, mode, patience, min_delta, subset)
 
     # ------------------------------------------------------------------ facts and end
 
@@ -384,6 +410,8 @@ class Run:
             self._loaders.tick()
         for follower in tuple(self._followers.values()):
             follower.drain()
+        if self._adviser is not None:
+            self._adviser.tick()
         self._sealer.tick()
 
     def _checkpoint_folders(self) -> list[str]:

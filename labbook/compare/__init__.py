@@ -7,9 +7,11 @@ A *change* is one thing that a careful experimenter would have to undo alone: se
 `labbook.compare.changes`.
 """
 
+from labbook.compare.best import Best, Ranking, best
 from labbook.compare.changes import Change
 from labbook.compare.code import CodeDifference, FileChange
 from labbook.compare.difference import Difference, Side, diff
+from labbook.compare.gaps import Gap
 from labbook.compare.lineage import Ancestor, lineage
 from labbook.compare.paired import Interval
 from labbook.compare.recorded import Section
@@ -19,20 +21,24 @@ from labbook.compare.values import Item
 
 __all__ = [
     "Ancestor",
+    "Best",
     "Change",
     "CodeDifference",
     "Difference",
     "FileChange",
+    "Gap",
     "Interval",
     "Item",
     "MetricPair",
     "Paired",
+    "Ranking",
     "Results",
     "Row",
     "Section",
     "SeriesPair",
     "Side",
     "Table",
+    "best",
     "diff",
     "lineage",
     "table",

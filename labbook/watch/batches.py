@@ -28,11 +28,15 @@ class Examples:
         self.dataset = dataset
         if len(set(self.ids)) != len(self.ids):
             raise EvaluationError("data(): the ids are not unique; each example needs its own")
-        self._place = None if self.ids == list(range(len(self.ids))) else self._places()
+        self._place = None if self.ids == list(range(len(self.ids))) else self._by_id()
         self._take = _fast_take(dataset)
 
-    def _places(self) -> dict[int, int]:
+    def _by_id(self) -> dict[int, int]:
         return {each: place for place, each in enumerate(self.ids)}
+
+    def places(self, ids: Sequence[int]) -> list[int]:
+        """Where the examples with these ids stand in the dataset."""
+        return list(ids) if self._place is None else [self._place[each] for each in ids]
 
     def batches(
         self, ids: Sequence[int], size: int, collate: Callable[[list[Any]], Any] | None
@@ -40,7 +44,7 @@ class Examples:
         """(ids, batch) over `ids` in order, `size` at a time; the last one may be smaller."""
         for start in range(0, len(ids), size):
             chosen = list(ids[start : start + size])
-            places = chosen if self._place is None else [self._place[each] for each in chosen]
+            places = self.places(chosen)
             if self._take is not None and collate is None:
                 yield chosen, self._take(places)
             else:

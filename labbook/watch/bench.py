@@ -20,10 +20,12 @@ from labbook.errors import DamagedFile, EvaluationError, Skip
 from labbook.paths import RunPaths
 from labbook.watch import environment
 from labbook.watch.before import Before
-from labbook.watch.evaluation import Arguments, Context
-from labbook.watch.facts import arguments_digest, read_facts
+from labbook.watch.context import Arguments, ChosenSets, Context
+from labbook.watch.facts import RunFacts, arguments_digest, read_facts
+from labbook.watch.findings import Report
 from labbook.watch.identity import identify
 from labbook.watch.load import DamagedLoad, describe_settings, verify_checksums
+from labbook.watch.looks import Looks
 from labbook.watch.program import Program, user_error
 from labbook.watch.publish import Unpublished, publish, to_table
 from labbook.watch.session import Outcome, Session, Work
@@ -31,6 +33,11 @@ from labbook.watch.session import Outcome, Session, Work
 __all__ = ["Bench"]
 
 _PROGRESS_S = 0.5
+
+_TOLD = (
+    "metrics", "n_examples", "n_nonfinite", "seconds", "warnings", "environment", "coverage",
+)  # fmt: skip
+"""What the supervisor hears of a result's metadata."""
 
 
 class Bench:
@@ -52,6 +59,7 @@ class Bench:
         files = program.code()
         self.code = {"mode": "current", "digest": program.code_digest(), "files": files}
         self.code |= origin or {}
+        self._looks = Looks()
         self._modules = frozenset(sys.modules)
         self._imported = str(self.code["digest"])
         self.keys = {name: program.key_digest(name) for name in program.evaluations}
@@ -89,39 +97,57 @@ class Bench:
         if _content(path, command) != before:
             raise DamagedLoad("the checkpoint changed while it was loaded")
         outcome = session.evaluate(work, self._progress(command["key"]))
-        metadata = self._metadata(command, session, outcome, warnings, started_ns)
-        metadata["seconds"] = round(time.monotonic() - began, 6)
         paths = RunPaths(Path(command["run_root"]))
+        same = {
+            "code": self.code["digest"],
+            "arguments_digest": command["arguments_digest"],
+            "data_digest": session.data_digest,
+            "batch_size": outcome.batch_size,
+            "weights": session.declared.weights,
+            "seed": session.declared.seed,
+        }
+        report = self._looks.look(paths, session, work, outcome, same)
+        metadata = self._metadata(command, session, outcome, report)
+        metadata["warnings"] = [*warnings, *metadata["warnings"]]
+        metadata["started_ns"] = started_ns
+        metadata["seconds"] = round(time.monotonic() - began, 6)
         target = paths.result(command["evaluation"], command["key"])
         metadata["warnings"] += self._before.differences(target, metadata)
         is_first = publish(to_table(outcome.rows, metadata), target, paths.root)
-        told = ("metrics", "n_examples", "n_nonfinite", "seconds", "warnings", "environment")
-        return {"published": is_first, **{name: metadata[name] for name in told}}
+        return {"published": is_first, **{name: metadata[name] for name in _TOLD}}
 
     def _session(self, command: dict[str, Any]) -> Session:
         """The warm session, or a new one when the run's arguments are others."""
         name, digest = command["evaluation"], command["arguments_digest"]
         paths = RunPaths(Path(command["run_root"]))
         facts = read_facts(paths)
+        chosen = self._looks.chosen_of(paths)
         if facts is None or arguments_digest(facts.arguments) != digest:
             raise DamagedLoad("the run's arguments changed meanwhile")
         held = self._sessions.get(name)
+        if held is not None and held[1].is_made_for_others(facts.id, chosen):
+            held = None
         if held is None or held[0] != digest:
             # the old model goes before the new one comes: two may not fit
             self._sessions.pop(name, None)
-            declared, target = self._program.evaluations[name]
-            context = Context(
-                args=Arguments(facts.arguments),
-                conditions=facts.conditions,
-                run=facts.id,
-                device=self._device,
-                scratch=self._scratch,
-            )
-            session = Session(declared, target, self._program.module_of(name), context)
-            session.start()
+            session = self._new_session(name, facts, chosen)
             self._sessions[name] = (digest, session)
         session = self._sessions[name][1]
-        session.context.run, session.context.conditions = facts.id, facts.conditions
+        session.context.begin_run(facts.id, facts.conditions, chosen)
+        return session
+
+    def _new_session(self, name: str, facts: RunFacts, chosen: Callable[[], ChosenSets]) -> Session:
+        declared, target = self._program.evaluations[name]
+        context = Context(
+            args=Arguments(facts.arguments),
+            conditions=facts.conditions,
+            run=facts.id,
+            device=self._device,
+            scratch=self._scratch,
+            read_chosen=chosen,
+        )
+        session = Session(declared, target, self._program.module_of(name), context)
+        session.start()
         return session
 
     def _progress(self, key: str) -> Callable[[int, int | None], None]:
@@ -141,9 +167,9 @@ class Bench:
         command: dict[str, Any],
         session: Session,
         outcome: Outcome,
-        warnings: list[str],
-        started_ns: int,
+        report: Report | None,
     ) -> dict[str, Any]:
+        warnings = [finding.text for finding in report.findings] if report else []
         if sys.modules.keys() != self._modules:
             self._modules = frozenset(sys.modules)
             self._imported = self._program.code_digest()
@@ -157,12 +183,13 @@ class Bench:
             "checkpoint": command["checkpoint"],
             "subset": command["subset"],
             "coverage": outcome.coverage,
-            "n_examples": len(outcome.rows),
+            "n_examples": outcome.n_examples,
             "n_expected": outcome.n_expected,
             "metrics": outcome.metrics,
+            "metrics_source": outcome.source,
             "stderr": outcome.stderr,
             "n_nonfinite": outcome.n_nonfinite,
-            "started_ns": started_ns,
+            "started_ns": 0,
             "ended_ns": time.time_ns(),
             "seconds": 0.0,
             "evaluation_seconds": round(outcome.seconds, 6),
@@ -171,7 +198,9 @@ class Bench:
             "settings": {
                 **command["settings"],
                 **describe_settings(),
+                **outcome.settings,
                 "batch_size_used": outcome.batch_size,
+                "precision": session.precision,
             },
             "code": {
                 **self.code,
@@ -180,8 +209,11 @@ class Bench:
                 "why": command.get("why"),
             },
             "environment": environment.differences(session.context.conditions),
+            "lanes": {"mini": session.declared.mini, "full_every": session.declared.full_every},
             "arguments_digest": command["arguments_digest"],
             "data_digest": session.data_digest,
+            "chosen": self._looks.matched(RunPaths(Path(command["run_root"])), session),
+            "probes": report.as_json() if report else None,
             "versions": {
                 "python": platform.python_version(),
                 "torch": torch.__version__,
@@ -189,7 +221,7 @@ class Bench:
                 "numpy": np.__version__,
                 "pyarrow": pa.__version__,
             },
-            "warnings": [*warnings, *outcome.warnings],
+            "warnings": [*outcome.warnings, *warnings],
         }
 
     def _text(self, error: Exception) -> str:

@@ -25,7 +25,7 @@ from labbook.watch.identity import canonical
 __all__ = ["Program", "load_program", "user_error"]
 
 _OUTSIDE = "outside:"
-_PACKAGES = ("site-packages", "dist-packages")
+_PACKAGES = {"site-packages", "dist-packages"}  # another environment's too, by a .pth file
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def _is_user_file(name: str, file: Path) -> bool:
     """True for code that belongs to the user, not to Python, a package or labbook."""
     if name == str(file):
         return True
-    if not os.path.isabs(name):
+    if not os.path.isabs(name) or not _PACKAGES.isdisjoint(name.split(os.sep)):
         return False
     return not name.startswith(_foreign())
 

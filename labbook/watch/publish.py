@@ -34,6 +34,9 @@ def to_table(rows: Rows, metadata: dict[str, Any]) -> pa.Table:
         names.append(name)
         if isinstance(values, list):
             arrays.append(pa.array([values[place] for place in order], type=pa.string()))
+        elif isinstance(values, np.ma.MaskedArray):
+            nulls = np.ma.getmaskarray(values)[order]
+            arrays.append(pa.array(np.asarray(values.data)[order], mask=nulls))
         elif values.ndim == 1:
             arrays.append(pa.array(values[order]))
         else:

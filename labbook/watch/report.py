@@ -111,7 +111,8 @@ def result_line(run: str, step: int | None, lane: str, answer: Mapping[str, Any]
     metrics = answer.get("metrics") or {}
     shown = "  ".join(f"{name} {_number(value)}" for name, value in metrics.items())
     at = "no step" if step is None else f"step {step}"
-    counted = f"{answer.get('n_examples', '?')} examples"
+    count = answer.get("n_examples")
+    counted = "no rows" if count is None else f"{count} examples"
     seconds = duration(float(answer.get("seconds") or 0.0))
     line = f"{run}  {at}  {lane}  {counted}  {shown}  {seconds}"
     bad = {name: n for name, n in (answer.get("n_nonfinite") or {}).items() if n}

@@ -16,7 +16,7 @@ import torch
 
 from labbook.errors import EvaluationError
 
-__all__ = ["Collector", "Rows", "check_once", "measure"]
+__all__ = ["Collector", "Rows", "as_rows", "check_once", "check_unique", "measure"]
 
 _FLUSH_BYTES = 64 << 20  # outputs kept on the device before they are fetched
 ID_COLUMNS = ("example", "id", "ids")
@@ -115,6 +115,24 @@ class Collector:
         self._held_bytes = 0
 
 
+def as_rows(evaluation: str, columns: Mapping[str, Any]) -> Rows:
+    """Whole columns as rows; a list of numbers with `None` in it has nulls there."""
+    collector = Collector(evaluation)
+    collector.add(None, {name: _with_nulls(value) for name, value in columns.items()})
+    return collector.finish()
+
+
+def check_unique(rows: Rows, evaluation: str) -> None:
+    """Raise `EvaluationError` where an id came twice."""
+    found, counts = np.unique(rows.ids, return_counts=True)
+    twice = found[counts > 1]
+    if len(twice):
+        raise EvaluationError(
+            f"{evaluation}: {len(twice)} examples came more than once ({_some(twice)}), in "
+            f"{len(rows)} rows. Nothing was published"
+        )
+
+
 def check_once(rows: Rows, expected: Sequence[int], evaluation: str) -> None:
     """Raise `EvaluationError` unless each expected id is there exactly once."""
     found, counts = np.unique(rows.ids, return_counts=True)
@@ -133,31 +151,49 @@ def check_once(rows: Rows, expected: Sequence[int], evaluation: str) -> None:
 
 
 def measure(
-    rows: Rows, weight: str | None
+    rows: Rows, weight: str | None, names: Sequence[str] | None = None
 ) -> tuple[dict[str, float | None], dict[str, float | None], dict[str, int]]:
     """Metrics, their standard errors, and rows that are not finite, by column.
 
-    A metric is the mean of a numeric column with one number an example, weighted by the column
-    `weight` when one is named; None when some row is not finite. The standard error is that of a
-    mean of independent examples.
+    A metric is the mean of a numeric column with one number an example, of those in `names` (None:
+    all), weighted by the column `weight` when one is named; None when some row is not finite. The
+    standard error is that of a mean of independent examples, s / √n, and for a weighted one
+    √(n / (n - 1) · Σ wᵢ² (xᵢ - x̄)²) with weights that sum to one (the ratio estimator: Cochran,
+    Sampling Techniques, 3rd ed., §6.3). A column with nulls has no metric.
     """
-    weights = None
-    if weight is not None:
-        if weight not in rows.columns:
-            raise EvaluationError(f"weight={weight!r}: step() returns no such column")
-        weights = np.asarray(rows.columns[weight], dtype=np.float64)
+    weights = None if weight is None else _weights(rows, weight)
+    missing = [name for name in names or () if name not in rows.columns]
+    if missing:
+        raise EvaluationError(
+            f"metrics: there is no column {missing[0]!r}, but {', '.join(rows.columns)}"
+        )
     metrics: dict[str, float | None] = {}
     errors: dict[str, float | None] = {}
     bad: dict[str, int] = {}
     for name, values in rows.columns.items():
         if isinstance(values, list) or values.dtype.kind not in "fiub":
             continue
-        flat = values.reshape(len(values), -1)
         if values.dtype.kind == "f":
+            flat = values.reshape(len(values), -1)
             bad[name] = int((~np.isfinite(flat)).any(axis=1).sum())
-        if values.ndim == 1 and name != weight:
+        is_asked = name != weight if names is None else name in names
+        if values.ndim == 1 and is_asked and not np.ma.is_masked(values):
             metrics[name], errors[name] = _mean(values.astype(np.float64), weights)
     return metrics, errors, bad
+
+
+def _weights(rows: Rows, weight: str) -> np.ndarray[Any, Any]:
+    if weight not in rows.columns:
+        raise EvaluationError(f"weight={weight!r}: step() returns no such column")
+    weights = np.asarray(rows.columns[weight], dtype=np.float64)
+    if weights.ndim != 1 or not np.isfinite(weights).all() or (weights < 0).any():
+        raise EvaluationError(
+            f"weight={weight!r}: each example's weight must be one number from 0, as a count of "
+            "tokens is"
+        )
+    if not weights.sum() > 0:
+        raise EvaluationError(f"weight={weight!r}: all weights are 0, so there is no mean")
+    return weights
 
 
 def _mean(
@@ -200,7 +236,22 @@ def _join(name: str, parts: list[Any]) -> Any:
             f"column {name!r} has rows of different shapes ({sorted(shapes)}); pad them, "
             "or record a number an example"
         )
+    if any(isinstance(part, np.ma.MaskedArray) for part in parts):
+        masks = [np.ma.getmaskarray(part) for part in parts]
+        return np.ma.MaskedArray(np.concatenate(parts), mask=np.concatenate(masks))
     return np.concatenate(parts)
+
+
+def _with_nulls(value: Any) -> Any:
+    """A list of numbers and `None` as a masked array; anything else as it is."""
+    if not isinstance(value, list) or None not in value:
+        return value
+    if all(each is None or isinstance(each, int | float) for each in value):
+        absent = [each is None for each in value]
+        return np.ma.MaskedArray(
+            [0.0 if each is None else float(each) for each in value], mask=absent
+        )
+    return ["" if each is None else each for each in value]
 
 
 def _some(ids: np.ndarray[Any, Any], limit: int = 5) -> str:

@@ -20,6 +20,7 @@ from tests.benchmarks.ground import ROOT, environment
 
 NAMES = (
     "log_cost",
+    "advice_cost",
     "step_slowdown",
     "data_cost",
     "follow_cost",

@@ -41,7 +41,7 @@ def tell(*words):
     with open(LOG, "a") as file:
         file.write(" ".join(str(word) for word in words) + "\\n")
 
-@labbook.evaluation(batch_size=32)
+@labbook.evaluation(batch_size=32, probes=False)
 class Validation:
     def setup(self, context):
         tell("setup", context.args.width)
@@ -160,6 +160,10 @@ class Lab:
         self.running.append(watcher)
         return watcher
 
+    def labbook(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Another verb of the command line, to its end."""
+        return self.watch(*words[1:], verb=words[0]).finish()
+
     def once(self, *options: str) -> subprocess.CompletedProcess[str]:
         return self.watch("--once", *options).finish()
 
@@ -169,9 +173,7 @@ class Watcher:
 
     def __init__(self, root: Path, verb: str, options: tuple[str, ...]) -> None:
         file = (
-            ()
-            if verb == "evaluate" or any(o.endswith(".py") for o in options)
-            else ("evaluation.py",)
+            () if verb != "watch" or any(o.endswith(".py") for o in options) else ("evaluation.py",)
         )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "labbook.cli", verb, *file, *options],
