@@ -73,10 +73,11 @@ def main() -> None:
 
     run = labbook.start()  # labbook: finds the arguments above, and records the code as it is now
     chosen = run.choose(val, n=64)  # labbook: 64 digits to follow, the same in every run
+    run.follow(model, optimizer)  # labbook: the net, its gradients, and what it is given
 
     step = 0
     for epoch in range(args.epochs):
-        for images, labels in loader:
+        for images, labels in run.loader(loader):  # labbook
             loss = F.cross_entropy(model(shifted(images)), labels)
             optimizer.zero_grad()
             loss.backward()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from labbook.watch import digests, policy, reasons
@@ -19,6 +19,7 @@ from labbook.watch.evaluation import Declaration
 from labbook.watch.facts import arguments_digest
 from labbook.watch.identity import Tick, identify
 from labbook.watch.jobs import Ask, Job, Left, State, describe, lane_of
+from labbook.watch.minibest import MiniBests
 from labbook.watch.offers import Offer, Offers
 from labbook.watch.policy import Ranked
 from labbook.watch.reasons import Reason
@@ -53,6 +54,7 @@ class Ledger:
     _fine: set[Found] = field(default_factory=set)
     _unrefused: set[Found] = field(default_factory=set)
     _told: set[tuple[str, str]] = field(default_factory=set)
+    _bests: MiniBests = field(default_factory=MiniBests)
     _fixed: Offer | None = None
 
     def look(self, scenes: list[Scene], now_ns: int) -> State:
@@ -98,6 +100,7 @@ class Ledger:
     def _look_at(self, scene: Scene, code: Code | None, offer: _Offered, now_ns: int) -> State:
         state = State(done={scene.facts.id: set()})
         owners: dict[str, Found] = {}
+        minis: dict[str, list[tuple[Job, str, bool]]] = {}
         ask = None if offer is not None or code is None else self._ask(scene, code, now_ns)
         if ask is not None:
             state.asks.append(ask)
@@ -115,12 +118,33 @@ class Ledger:
             is_last = position == total - 1 and (scene.facts.is_over or self.is_once)
             left_out = policy.selected(self.choice, position, is_last)
             for declared, digest in offer.evaluations if offer is not None else ():
-                for subset in policy.lanes(declared, position, is_last):
+                lanes = policy.lanes(declared, position, is_last)
+                for subset in lanes:
                     ranked = Ranked(scene.facts.id, position, subset, found.time_ns, declared.name)
                     key = _key(scene, whole, declared, digest, subset)
                     job = Job(key, scene.facts, scene.paths, found, whole, declared, ranked, code)
                     self._place(job, owners, state, left_out)
+                    if subset == "mini":
+                        minis.setdefault(declared.name, []).append((job, digest, "full" in lanes))
+        for jobs in minis.values():
+            self._place_best(scene, jobs, owners, state)
         return state
+
+    def _place_best(
+        self,
+        scene: Scene,
+        minis: list[tuple[Job, str, bool]],
+        owners: dict[str, Found],
+        state: State,
+    ) -> None:
+        """The best on the mini set so far is evaluated on the whole set too."""
+        place = self._bests.best([job.result for job, _, _ in minis])
+        if place is None or minis[place][2]:
+            return
+        job, digest, _ = minis[place]
+        key = _key(scene, job.whole, job.declared, digest, "full")
+        ranked = replace(job.ranked, subset="full")
+        self._place(replace(job, key=key, ranked=ranked), owners, state, None)
 
     def _ask(self, scene: Scene, code: Code, now_ns: int) -> Ask | None:
         """Ask for a code, where there is something to evaluate in it, or soon may be."""

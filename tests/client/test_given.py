@@ -1,3 +1,4 @@
+import copy
 import json
 import math
 
@@ -35,6 +36,39 @@ def forwards(start, model, *batches, **how):
 def only(card, mode="train"):
     [(_, found)] = card[mode]["inputs"].items()
     return found
+
+
+# ---------------------------------------------------------------------- copies
+
+
+def test_a_copy_and_a_saved_model_carry_nothing_of_it(start, tmp_path):
+    """Averaged copies are made of models under inspection, and whole models are saved."""
+    run, model = start(), nn.Sequential(nn.Linear(2, 3))
+    inspection = run.inspect(model)
+    average = copy.deepcopy(model)
+    torch.save(model, tmp_path / "whole.pt")
+    loaded = torch.load(tmp_path / "whole.pt", weights_only=False)
+    for other in (average, loaded):
+        other(torch.zeros(5, 2))
+    model(torch.zeros(4, 2))
+    assert only(described(run, inspection))["examples_given"] == 4
+
+
+def test_following_a_net_keeps_the_first_batches_it_is_given(start):
+    run, model = start(), nn.Linear(2, 3)
+    run.follow(model)
+    model(torch.zeros(4, 2))
+    run._inspections["model"].close(20)
+    assert only(card_of(run))["examples_given"] == 4
+
+
+def test_a_second_inspection_takes_the_place_of_the_first(start):
+    run, model = start(), nn.Linear(2, 3)
+    run.follow(model)
+    inspection = run.inspect(model, batches=1)
+    model(torch.zeros(4, 2))
+    assert only(described(run, inspection))["examples_given"] == 4
+    assert list(run._inspections) == ["model"]
 
 
 # ---------------------------------------------------------------------- what is recorded

@@ -183,6 +183,31 @@ def test_a_mini_set_is_evaluated_everywhere_and_the_whole_set_now_and_then(lab: 
     assert len(ids.pop()) == 10
 
 
+def test_the_best_on_the_mini_set_is_evaluated_on_the_whole_set_too(lab: Lab, here: Make):
+    run = lab.run()
+    for step in (1, 2, 3, 4):
+        run.save(step, _sure(1.0 if step == 2 else -1.0 - step / 10))
+    bench = here(EVALUATION.replace("batch_size=32", "batch_size=32, mini=10, full_every=4"))
+    bench.evaluate()  # the mini sets, and the fourth on the whole set
+    [job] = bench.state().pending
+    assert (job.found.step, job.subset) == (2, "full")
+    bench.evaluate()
+    assert bench.state().pending == []
+    run.save(5, _sure(5.0))
+    run.save(6, _sure(0.5))  # the last one has its full evaluation anyway
+    bench.evaluate()
+    [job] = bench.state().pending
+    assert (job.found.step, job.subset) == (5, "full")
+
+
+def _sure(factor: float) -> dict[str, torch.Tensor]:
+    """Weights that look at the input that decides the class: right with a factor above 0."""
+    state = {name: torch.zeros_like(value) for name, value in net().state_dict().items()}
+    state["0.weight"][0, 0] = 1.0
+    state["2.weight"][:, 0] = torch.tensor([-factor, factor])
+    return state
+
+
 def test_runs_with_other_arguments_get_a_model_of_their_own(lab: Lab, here: Make):
     first, second = lab.run(1, width=4), lab.run(2, width=6)
     first.save(10)
