@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import labbook
-from labbook.client.run import FINISH_S
+from labbook.client.recording import FINISH_S
 from tests.client.conftest import end_of, journal_rows
 
 SCRIPT = """
