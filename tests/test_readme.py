@@ -41,7 +41,8 @@ def shortened(command: str) -> str:
     """The same command, on a training of seconds, and a watcher that ends."""
     if "train.py" in command:
         return re.sub(r" --width \d+", "", command) + f" {SHORT}"
-    return f"{command} --once" if command.startswith("labbook watch") else command
+    stays = command.startswith("labbook watch") and not re.search("status|--dry-run", command)
+    return f"{command} --once" if stays else command
 
 
 @pytest.fixture(scope="module")

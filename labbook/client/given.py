@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -105,12 +106,13 @@ class Inspection:
         self._run = run
         self.name = name
         self._wanted = (batches, examples)
-        self._model: Any = model
-        self._inner: Any = unwrapped(model)
+        # weak: nobody's net lives longer for being looked at
+        self._model: Any = weakref.ref(model)
+        self._inner: Any = weakref.ref(unwrapped(model))
         """Whose training flag counts: `model.module.eval()` does not set the wrapper's."""
         self._loss: Any = loss
-        self._type = type(self._inner).__name__
-        self._names = parameter_names(self._inner)
+        self._type = type(unwrapped(model)).__name__
+        self._names = parameter_names(unwrapped(model))
         self._pid = os.getpid()
         self._forwards = {"train": 0, "train_without_grad": 0, "eval": 0, "eval_with_grad": 0}
         self._first: Mode | None = None
@@ -125,11 +127,11 @@ class Inspection:
 
     def begin(self) -> None:
         """Put the hooks on."""
-        compiled = getattr(self._model, "_compiled_call_impl", None)
+        compiled = getattr(self._model(), "_compiled_call_impl", None)
         if compiled is not None:  # model.compile(): a hook would be compiled into the graph
             self._wrap_compiled(compiled)
         else:
-            self._hook(self._model, self._see_forward)
+            self._hook(self._model(), self._see_forward)
         if self._loss is not None:
             self._hook(self._loss, self._see_loss)
         else:
@@ -149,13 +151,14 @@ class Inspection:
         self._undo.append(handle.remove)
 
     def _wrap_compiled(self, compiled: Any) -> None:
-        model = self._model
+        model, reference = self._model(), self._model
 
         def call(*args: Any, **kwargs: Any) -> Any:
             self._see_forward(args, kwargs)
             return compiled(*args, **kwargs)
 
         def undo() -> None:
+            model = reference()
             if getattr(model, "_compiled_call_impl", None) is call:
                 model._compiled_call_impl = compiled
 
@@ -185,7 +188,7 @@ class Inspection:
                 self._take_off()
                 self._describer.end()
             return
-        mode: Mode = "train" if self._inner.training else "eval"
+        mode: Mode = "train" if self._inner().training else "eval"
         has_grad = torch.is_grad_enabled()
         self._forwards[mode] += 1
         if mode == "eval" and has_grad:
@@ -195,7 +198,7 @@ class Inspection:
             return
         self._first = self._first or mode
         if mode == "train" and self._while_training is None:
-            self._while_training = surroundings(self._inner, args)
+            self._while_training = surroundings(self._inner(), args)
         section = self.sections[mode]
         if not self._is_enough(section):
             self._take(mode, section, args, kwargs, batch)
@@ -229,7 +232,7 @@ class Inspection:
             target = args[1] if len(args) > 1 else kwargs.get("target")
             if is_observing() or target is None or is_recorded_elsewhere():
                 return
-            mode: Mode = "train" if self._inner.training else "eval"
+            mode: Mode = "train" if self._inner().training else "eval"
             section = self.sections[mode]
             if os.getpid() == self._pid and section.n_targets < section.n_batches:
                 section.n_targets += 1
@@ -264,7 +267,7 @@ class Inspection:
         """Take the hooks off, and let go of the model."""
         while self._undo:
             self._undo.pop()()
-        self._model = self._inner = self._loss = self._batch = None
+        self._loss = self._batch = None
 
     def close(self, timeout_s: float = 1.0) -> None:
         """End the inspection and write the card, within `timeout_s`; idempotent."""

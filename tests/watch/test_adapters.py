@@ -53,7 +53,7 @@ def test_a_classifier_in_three_lines_agrees_with_a_loop_by_hand(lab: Lab, here: 
     assert answered(lab, made)["type"] == "result"
     meta, rows = result_of(lab, "validation")
     model = net(seed=1).eval()
-    x, y = made.program.module.digits().tensors
+    x, y = made.program.module_of("validation").digits().tensors
     with torch.no_grad():
         out = model(x)
     loss = torch.nn.functional.cross_entropy(out, y, reduction="none")
