@@ -219,10 +219,12 @@ def _throughput(run: Object) -> Iterator[str]:
 
 def _chosen(run: Object) -> Iterator[str]:
     for chosen in run["chosen"]:
-        steps = f", steps {chosen['first_step']} to {chosen['last_step']}"
+        first, last, n = chosen["first_step"], chosen["last_step"], chosen["observations"]
+        times = "once" if n == 1 else f"{n} times"
+        steps = f", step {first}" if first == last else f", steps {first} to {last}"
         yield (
             f"{clean(chosen['name'])}: {chosen['examples']} examples, observed "
-            f"{chosen['observations']} times{steps if chosen['observations'] else ''}"
+            f"{times}{steps if n else ''}"
         )
 
 

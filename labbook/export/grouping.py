@@ -36,7 +36,7 @@ def group(runs: pa.Table, by: Sequence[str], metrics: Sequence[str] = ()) -> pa.
     last values and results). Raises `MisuseError` for an unknown field.
     """
     keys = [_column(runs, name) for name in by]
-    chosen = [_column(runs, name) for name in metrics] or [
+    chosen = list(dict.fromkeys(_column(runs, name) for name in metrics)) or [
         name
         for name in runs.column_names
         if _METRIC.match(name) and pa.types.is_floating(runs.schema.field(name).type)

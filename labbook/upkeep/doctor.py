@@ -18,6 +18,7 @@ from typing import Final, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from labbook.book import checkpoints
 from labbook.book.facts import Facts
 from labbook.book.runreader import RunReader
 from labbook.book.seals import Manifest, Seals
@@ -115,6 +116,23 @@ def _seal(paths: RunPaths) -> str:
     )
 
 
+def _examine_checkpoints(paths: RunPaths, facts: Facts) -> Iterator[Finding]:
+    """What labbook saved, against the size and the digest of its sidecar."""
+    found, _ = checkpoints.find(paths, facts, None)
+    for checkpoint in found:
+        if checkpoint.external or not checkpoint.path.is_file():
+            continue  # others' files are theirs to change, and checkpoints may be removed
+        size = checkpoint.path.stat().st_size
+        if checkpoint.size is not None and size != checkpoint.size:
+            why = f"has {size} bytes, and {checkpoint.size} when it was saved"
+            yield Finding(paths.id, checkpoint.path, why)
+        elif checkpoint.digest is not None and checkpoint.digest.startswith("sha256:"):
+            with open(checkpoint.path, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if digest != checkpoint.digest.removeprefix("sha256:"):
+                yield Finding(paths.id, checkpoint.path, "is not what was saved: another digest")
+
+
 def _examine_run(paths: RunPaths) -> Iterator[Finding]:
     run_id = paths.id
     facts = Facts(paths)
@@ -135,6 +153,7 @@ def _examine_run(paths: RunPaths) -> Iterator[Finding]:
     yield from _examine_segments(paths, seals)
     yield from _orphans(paths, seals)
     yield from _examine_results(paths)
+    yield from _examine_checkpoints(paths, facts)
     yield from _leftovers(run_id, paths.root, deep=True)
 
 

@@ -42,7 +42,7 @@ class Kept:
 def export(run: RunReader, result: Result, folder: Path, facts: Mapping[str, Any]) -> Path:
     """Put the checkpoint that `result` is of into `folder`, with `facts` beside it in best.json.
 
-    A hard link where that is safe, else a copy; its name holds the beginning of its digest. At
+    A copy; its name holds the beginning of its digest. At
     every moment best.json names a whole checkpoint: it is renamed in last, and what it named before
     is removed after that. Returns the exported path.
 
@@ -150,16 +150,11 @@ def _name(path: Path, digest: str) -> str:
 
 
 def _bring(source: Checkpoint, target: Path) -> None:
-    """A link for what labbook saved, which is never written in place; a copy for all else."""
+    """A copy: what is exported is the user's to change, and the book must not change with it."""
     if source.path.is_dir():
         shutil.copytree(source.path, target)
-    elif source.external:
-        shutil.copy2(source.path, target)
     else:
-        try:
-            os.link(source.path, target)
-        except OSError:
-            shutil.copy2(source.path, target)  # another filesystem
+        shutil.copy2(source.path, target)
 
 
 def _remove(path: Path) -> None:

@@ -38,6 +38,11 @@ def test_means_and_sample_deviations_over_the_runs_that_have_a_value(runs):
     assert by_lr[None]["runs"] == 1
 
 
+def test_a_metric_named_twice_is_one_column(runs):
+    once, twice = group(runs, ["width"], ["lr"]), group(runs, ["width"], ["lr", "args.lr"])
+    assert once.column_names == twice.column_names
+
+
 def test_fields_are_found_by_their_last_part(runs):
     assert group(runs, ["width", "lr"]).column_names[:2] == ["args.model.width", "args.lr"]
     with pytest.raises(MisuseError, match="no run has a field 'depth' to group by; arguments: lr"):

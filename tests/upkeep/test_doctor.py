@@ -31,6 +31,29 @@ def test_a_flipped_bit_in_a_part_is_found(recorded):
     assert (part.name, "its checksum is not the one its seal names", None) in found
 
 
+def test_a_checkpoint_that_is_not_what_was_saved_is_found(script):
+    done = script.run(
+        """
+        import labbook, torch
+        with labbook.start({}, gauges=False) as run:
+            run.save({"w": torch.zeros(100)}, step=1)
+            run.save({"w": torch.zeros(100)}, step=2)
+        """
+    )
+    assert done.returncode == 0, done.stderr
+    assert cli(script, "doctor").endswith(": sound\n")
+    first, second = sorted(only(script).paths.checkpoints.glob("*.pt"))
+    with open(first, "ab") as file:
+        file.write(b"x")
+    data = bytearray(second.read_bytes())
+    data[len(data) // 2] ^= 1
+    second.write_bytes(data)
+    told = {name: what for name, what, _ in findings(script)}
+    size = first.stat().st_size
+    assert told[first.name] == f"has {size} bytes, and {size - 1} when it was saved"
+    assert told[second.name] == "is not what was saved: another digest"
+
+
 def test_a_missing_part_and_a_truncated_one_are_found(recorded):
     (series,) = (only(recorded).paths.root / "series").glob("*.parquet")
     os.truncate(series, 50)
