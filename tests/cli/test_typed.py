@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_what_was_typed_is_told_from_defaults(lab):
 
 
 def test_the_command_is_for_where_one_stands(lab, monkeypatch):
-    typed = f"{sys.executable} train.py --called first"
+    typed = f"{shlex.quote(sys.executable)} train.py --called first"
     monkeypatch.chdir(lab.root)
     assert lab.labbook("show", "first", "--args").stdout.splitlines()[0] == typed
     monkeypatch.chdir("/")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -127,7 +128,12 @@ print("size %d" % len(data))
 def _lfs(top):
     """What git-lfs leaves: pointers in the commits, bytes in the tree; then lose its binary."""
     write(top.parent / "clean.py", CLEAN)
-    git(top, "config", "filter.lfs.clean", f"{sys.executable} {top.parent / 'clean.py'}")
+    git(
+        top,
+        "config",
+        "filter.lfs.clean",
+        shlex.join([sys.executable, str(top.parent / "clean.py")]),
+    )
     write(top / "model.bin", b"weights" * 100)
     os.utime(top / "model.bin", (1, 1))  # older than the index: git need not look inside again
     git(top, "add", "-A")
@@ -150,7 +156,7 @@ def test_lfs_without_its_binary(tmp_path, code):
     assert photograph(top) == before  # git-lfs itself would write into .git/lfs
     assert code.restore(dirty) == files(top)
     git(top, "config", "--unset", "filter.lfs.process")
-    git(top, "config", "filter.lfs.clean", f"{sys.executable} {tmp_path / 'clean.py'}")
+    git(top, "config", "filter.lfs.clean", shlex.join([sys.executable, str(tmp_path / "clean.py")]))
     assert dirty.tree == tree_of_everything(top)
 
 

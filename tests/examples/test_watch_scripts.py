@@ -53,10 +53,14 @@ def test_the_slurm_script_evaluates_a_group_until_it_is_finished(lab: Lab):
     lab.write()
     script = FOLDER / "watch.slurm"
     subprocess.run(["bash", "-n", script], check=True)
+    command = lab.root / "bin" / "labbook"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m labbook.cli "$@"\n')
+    command.chmod(0o755)
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
-        "LABBOOK": f"{sys.executable} -m labbook.cli",
+        "PATH": f"{command.parent}{os.pathsep}{os.environ['PATH']}",
         "SLURM_SUBMIT_DIR": str(lab.root),
         "DEVICE": "cpu",
     }

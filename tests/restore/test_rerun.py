@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -188,7 +189,7 @@ def test_check_only_runs_nothing(lab):
     write(lab.top / "train.py", "raise SystemExit('the new code')\n")
     done = lab.program("rerun", run_id, "--check-only")
     assert done.returncode == 0, done.stderr
-    assert f"command   {sys.executable} train.py" in done.stdout
+    assert f"command   {shlex.quote(sys.executable)} train.py" in done.stdout
     assert "Python, packages and machine are as they were" in done.stdout
     assert lab.ids() == [run_id]
     assert scratch_is_empty()
@@ -305,7 +306,9 @@ def test_a_run_from_another_host_is_not_run_unasked(lab, tmp_path):
         assert done.returncode == 2, done.stdout
         assert "was recorded on host elsewhere: read its code first, then pass --yes" in done.stderr
         assert not trap.exists()
-    assert f"command   {sys.executable} train.py" in lab.program("rerun", run_id).stdout
+    assert (
+        f"command   {shlex.quote(sys.executable)} train.py" in lab.program("rerun", run_id).stdout
+    )
 
 
 @pytest.mark.parametrize("name", ["evil.sh", "python; touch x", "labbook-book/python"])
