@@ -240,8 +240,15 @@ class Recording:
         self._journal.check()
         self._devices.drain()
         for tick in tuple(self._ticking):
-            tick()
+            self._guarded(tick)
         self._sealer.tick()
+
+    def _guarded(self, call: Callable[..., None], *given: float) -> None:
+        try:
+            call(*given)
+        except Exception as error:  # an outer border: the others go on, and so does the training
+            name = getattr(call, "__qualname__", "callback")
+            self._journal.fault("beside", f"{name}: {type(error).__name__}: {error}")
 
     def _fact(self, fact: str, value: dict[str, Any]) -> None:
         """Write one fact known later; a storage fault is counted."""
@@ -265,7 +272,8 @@ class Recording:
             self._gauges.stop()
         for close in self._closing:
             # no one takes the others' time, and each has some
-            close(min(FINISH_S / 2, max(FINISH_S / 8, deadline - time.monotonic())))
+            left = min(FINISH_S / 2, max(FINISH_S / 8, deadline - time.monotonic()))
+            self._guarded(close, left)
         self._devices.drain(0.5)
         self._journal.close()
         self._write_end(ending)

@@ -2,7 +2,6 @@
 
 - latency: from the rename of a checkpoint to the moment its evaluation begins, with a warm worker,
   against a sidecar that polls every second;
-- throughput: a small convolutional net over one set, against a bare loop in the same process;
 - scan: one look at an idle book of 500 runs with 20 checkpoints each, and the supervisor's memory;
 - idle: a real watcher on such a book, everything evaluated: its processor time and memory;
 - code: how long the code of a run of 600 files takes to be made, and to be found made.
@@ -53,7 +52,7 @@ print(load_program(Path("evaluation.py")).key_digest("validation"))
 def main() -> None:
     """Print everything."""
     wanted = sys.argv[1:]
-    for measure in (latency, throughput, scan, idle, code):
+    for measure in (latency, scan, idle, code):
         if wanted and measure.__name__ not in wanted:
             continue
         with tempfile.TemporaryDirectory() as folder:
@@ -90,77 +89,6 @@ def latency(folder: Path, count: int = 40) -> dict[str, str]:
         "rename to the user's step, p50": f"{statistics.median(waits):.1f} ms",
         "p99": f"{waits[int(len(waits) * 0.99)]:.1f} ms",
         "a sidecar that polls every second, p50": "500 ms + its load",
-    }
-
-
-def throughput(folder: Path, count: int = 4096) -> dict[str, str]:
-    """The worker's session against the same loop by hand, alternately, best of several.
-
-    Processor time of one thread: other programs on the machine do not count.
-    """
-    import torch
-    from torch.utils.data import TensorDataset
-
-    from labbook.watch.evaluation import Arguments, Context, Declaration
-    from labbook.watch.publish import publish, to_table
-    from labbook.watch.session import Session, Work
-
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(
-        torch.nn.Conv2d(1, 16, 3, padding=1), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
-        torch.nn.Conv2d(16, 32, 3, padding=1), torch.nn.ReLU(), torch.nn.Flatten(),
-        torch.nn.Linear(32 * 14 * 14, 10),
-    )  # fmt: skip
-    x, y = torch.randn(count, 1, 28, 28), torch.randint(0, 10, (count,))
-    loss_of = torch.nn.functional.cross_entropy
-
-    class Evaluation:
-        def setup(self, context: Any) -> Any:
-            return net
-
-        def data(self, context: Any) -> Any:
-            return TensorDataset(x, y)
-
-        def step(self, context: Any, batch: Any) -> Any:
-            images, labels = batch
-            out = context.model(images)
-            loss = loss_of(out, labels, reduction="none")
-            return {"loss": loss, "correct": out.argmax(1) == labels, "output": out}
-
-    def bare() -> float:
-        began = time.process_time()
-        net.eval()
-        losses, hits, outputs = [], [], []
-        with torch.inference_mode():
-            for start in range(0, count, 256):
-                out = net(x[start : start + 256])
-                labels = y[start : start + 256]
-                losses.append(loss_of(out, labels, reduction="none"))
-                hits.append(out.argmax(1) == labels)
-                outputs.append(out)
-        torch.cat(losses).double().mean().item()
-        torch.cat(hits).double().mean().item()
-        torch.cat(outputs)
-        return time.process_time() - began
-
-    context = Context(Arguments({}), {}, "run", torch.device("cpu"), folder)
-    session = Session(Declaration("v"), Evaluation, None, context)
-    session.start()
-    work = Work(folder / "none", "torch", "full", 0)
-
-    def ours(name: str) -> float:
-        began = time.process_time()
-        outcome = session.evaluate(work, lambda done, total: None)
-        publish(to_table(outcome.rows, {}), folder / "v" / name, folder)
-        return time.process_time() - began
-
-    pairs = [(bare(), ours(f"{n}.parquet")) for n in range(9)]
-    base, mine = min(a for a, _ in pairs), min(b for _, b in pairs)
-    return {
-        "bare loop": f"{count / base:,.0f} examples/s",
-        "labbook, rows written and published": f"{count / mine:,.0f} examples/s",
-        "ratio": f"{base / mine:.3f}",
     }
 
 

@@ -267,3 +267,21 @@ def test_interpreters_that_share_a_folder_never_share_a_file(script):
     writers = {file.name.partition(".")[0] for file in run.attempts.glob("*/r0-*.json")}
     assert len(writers) == 4
     assert sorted(int(f.name) for f in run.attempts.iterdir()) == [1, 2, 3, 4]
+
+
+def test_what_fails_beside_the_run_keeps_nothing_else_from_ending(start, capsys):
+    """One broken part is counted: the others are closed, and how the run ended is on disk."""
+    run, closed = start(), []
+
+    def broken(*_):
+        raise RuntimeError("gone")
+
+    run._ticking += [broken, lambda: closed.append("tick")]
+    run._closing += [broken, lambda seconds: closed.append("close")]
+    run._tick()
+    run.finish()
+    assert closed[0] == "tick"  # the run's own thread may have come by too
+    assert closed[-1] == "close"
+    assert run.faults["beside"] >= 2
+    assert end_of(run.paths)["state"] == "finished"
+    assert capsys.readouterr().err.count("gone") == 1
