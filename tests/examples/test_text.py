@@ -88,7 +88,7 @@ def test_every_held_out_byte_counts_once(run):
 @pytest.mark.timeout(300)
 def test_the_command_line_shows_and_exports_it(folder, run):
     shown = python(folder, "-m", "labbook.cli", "show", run.id).stdout
-    assert "chosen: 8 examples, observed 1 times" in shown
+    assert "chosen: 8 examples, observed once, step 40" in shown
     assert "held_out.bits_per_byte" in shown
     assert "train: 40 steps" in shown
     card = python(folder, "-m", "labbook.cli", "data", run.id).stdout
