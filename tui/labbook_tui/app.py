@@ -14,6 +14,7 @@ from textual.theme import Theme
 from labbook_tui.driver import DiffDriver
 from labbook_tui.feed import Feed, Fresh
 from labbook_tui.lines import Lines
+from labbook_tui.marks import Marks
 from labbook_tui.palette import Glyphs, Ink, depth_of
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.screens.runs import RunsScreen
@@ -56,6 +57,10 @@ class LabbookApp(App[None]):
         Binding("q", "quit", "quit"),
         Binding("question_mark", "help", "help"),
         Binding("T", "theme", "light or dark"),
+        *(Binding(str(n), f"go({n})", f"page {n}", show=False) for n in range(1, 10)),
+        Binding("m", "host", "this machine"),
+        Binding("y", "copy", "copy"),
+        Binding("e", "export", "export"),
     ]
     COMMAND_PALETTE_BINDING = "ctrl+p"
 
@@ -73,6 +78,7 @@ class LabbookApp(App[None]):
         self.first_run, self.first_page = run, page
         self.feed = Feed(open_library, self.post_message)
         self.animation_level = "none"
+        self.marks = Marks()
         self._inks: dict[bool, Ink] = {}
         if self.no_color:  # Textual's own filter makes greys, which are colours too
             self._filters = [NoColor()]
@@ -115,12 +121,43 @@ class LabbookApp(App[None]):
         if isinstance(screen, BaseScreen) and message.want in screen.wants():
             screen.take(message.want, message.model)
 
+    def go(self, page: int) -> None:
+        """Show a page by its digit: 1 the runs, 2 to 8 views of a run, 9 the comparison.
+
+        The run is the one that the present screen is about, or that is under its cursor.
+        """
+        from labbook_tui.screens.compare import CompareScreen
+        from labbook_tui.screens.run import RunScreen
+
+        screen = self.screen
+        if page == 1:
+            while len(self.screen_stack) > 2:
+                self.pop_screen()
+        elif page == 9:
+            if not isinstance(screen, CompareScreen):
+                self.push_screen(CompareScreen())
+        elif isinstance(screen, RunScreen):
+            screen.action_view(page)
+        elif isinstance(screen, BaseScreen) and screen.at_run():
+            self.push_screen(RunScreen(None, page, screen.at_run()))
+
+    def action_go(self, page: int) -> None:
+        """A digit."""
+        self.go(page)
+
+    def action_host(self) -> None:
+        """This machine, and the live runs on it."""
+        from labbook_tui.screens.host import HostScreen
+
+        if not isinstance(self.screen, HostScreen):
+            self.push_screen(HostScreen())
+
     def action_help(self) -> None:
         """Keys of the present screen, and what the marks mean."""
         from labbook_tui.screens.help import HelpScreen
 
-        if not isinstance(self.screen, HelpScreen):
-            self.push_screen(HelpScreen())
+        if isinstance(self.screen, BaseScreen) and not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(self.screen.helped()))
 
     def action_theme(self) -> None:
         """Light or dark."""

@@ -27,6 +27,10 @@ _BUILDERS: dict[str, Builder] = {
     "output": output.build,
     "events": events.build,
 }
+_BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
+    "runs": lambda book, want, before: runs.build(book, before),
+}
+"""Kinds that are not of one run; each returns `before` itself when nothing changed."""
 _POLLED = {"evaluations", "output"}
 """Kinds whose files the run's own change mark does not cover: built each time, compared after."""
 
@@ -44,8 +48,8 @@ class Library:
 
     def build(self, want: Want, before: object) -> object:
         """The model for a want; `before` itself when nothing changed."""
-        if want.kind == "runs":
-            return runs.build(self._book, before)
+        if want.kind in _BOOK_BUILDERS:
+            return _BOOK_BUILDERS[want.kind](self._book, want, before)
         reader, version = self._reader(want.run)
         state = reader.state.name
         if (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, cast
 
 from textual.containers import Vertical
 from textual.screen import Screen
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from labbook_tui.feed import Feed
+    from labbook_tui.marks import Marks
+    from labbook_tui.shown import Shown
 
 __all__ = ["BaseScreen"]
 
@@ -25,6 +27,9 @@ __all__ = ["BaseScreen"]
 class _Host(Protocol):
     feed: Feed
     ink: Ink
+    marks: Marks
+
+    def go(self, page: int) -> None: ...
 
 
 class BaseScreen(Screen[None]):
@@ -36,6 +41,11 @@ class BaseScreen(Screen[None]):
     BaseScreen.small #page { display: none; }
     BaseScreen.small Small { display: block; }
     """
+
+    NAME: ClassVar[str] = ""
+    """The key under which the look of this screen is remembered, and its heading in the help."""
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = []
+    """Every key of this screen with what it does in full, for the help page."""
 
     def compose(self) -> ComposeResult:
         """The page, and what is shown in its place."""
@@ -52,6 +62,29 @@ class BaseScreen(Screen[None]):
 
     def take(self, want: Want, model: object) -> None:
         """A model this screen asked for has come."""
+
+    def helped(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """(heading, keys) of what is on screen now, for the help page."""
+        return [(self.NAME, self.EXPLAINED)] if self.EXPLAINED else []
+
+    def at_run(self) -> str:
+        """The run that this screen is about, or that is under the cursor; "" for none."""
+        return ""
+
+    def copied(self) -> str:
+        """What is copied from here: the thing under the cursor, "" for nothing."""
+        return ""
+
+    def shown(self) -> Shown | None:
+        """What is shown, as data, to be written to a file."""
+        return None
+
+    def remembered(self) -> dict[str, Any]:
+        """How this screen is looked at, as plain JSON, kept for next time."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take up what `remembered` gave; it may be of another version, or damaged."""
 
     def repaint(self) -> None:
         """The colours are others: make anew what holds styles."""

@@ -26,59 +26,34 @@ EVERYWHERE = [
     ("5", "machine: the gauges"),
     ("6", "conditions: arguments, code, packages"),
     ("7", "output"),
-    ("8", "events and faults"),
+    ("8", "checks, events and faults"),
+    ("9", "compare the marked runs"),
+    ("m", "this machine and its live runs"),
     ("j k ↑ ↓", "move"),
     ("g G", "first, last"),
     ("ctrl+d ctrl+u", "half a screen"),
     ("enter", "open"),
     ("esc", "back"),
     ("/", "filter or find"),
+    ("y", "copy what is under the cursor"),
+    ("e", "export what is shown"),
     ("T", "light or dark"),
     ("ctrl+p", "command palette"),
     ("?", "this help"),
     ("q", "quit"),
 ]
-RUNS = [
-    ("s S", "sort by the next column; reverse"),
-    ("h l", "scroll columns"),
-    ("p", "preview on or off"),
-    ("/", "filter: lr<.01 state:killed since:2d -tag:debug"),
-]
-CURVES = [
-    ("n N", "next, previous chart"),
-    ("enter", "one chart large"),
-    ("← →", "cursor: exact values"),
-    ("l", "log axis"),
-    ("s", "smoothing: by length, 0, .6, .9, .99"),
-    ("r", "raw values behind"),
-    ("x", "over steps or hours"),
-    ("+ - 0", "zoom in, out, all"),
-    ("/", "series by name"),
-]
-EXAMPLES = [
-    ("j k", "example"),
-    ("h l H L", "step, ten steps"),
-    ("o", "sort: final loss, mean, change, id"),
-    ("c", "another chosen set"),
-]
-EVALUATIONS = [("h l", "metric"), ("b", "to the best checkpoint by it")]
+Sections = list[tuple[str, list[tuple[str, str]]]]
 STATES = ("running", "finished", "failed", "interrupted", "terminated", "killed", "unknown")
 
 
-def help_lines(width: int, ink: Ink) -> list[Line]:
-    """All keys in one or two columns, and the marks."""
+def help_lines(sections: Sections, width: int, ink: Ink) -> list[Line]:
+    """All keys in one or two columns, those of the screen it was opened from first; the marks."""
     left = [*_block("everywhere", EVERYWHERE, ink), [], *_marks(ink)]
-    right = [
-        *_block("runs", RUNS, ink),
-        [],
-        *_block("curves", CURVES, ink),
-        [],
-        *_block("examples", EXAMPLES, ink),
-        [],
-        *_block("evaluations", EVALUATIONS, ink),
-    ]
+    right: list[Line] = []
+    for title, keys in sections:
+        right += [*([[]] if right else []), *_block(title.lower(), keys, ink)]
     if width < 110:
-        return [*left, [], *right]
+        return [*right, [], *left]
     return beside(left, right, 54, [seg("  ")])
 
 
@@ -116,20 +91,28 @@ def _marks(ink: Ink) -> list[Line]:
 class _Pane(Scrolled):
     KIND = "help"
 
+    def __init__(self, sections: Sections) -> None:
+        super().__init__()
+        self.sections = sections
+
     def rows(self, width: int) -> list[Line]:
-        return help_lines(width, self.ink)
+        return help_lines(self.sections, width, self.ink)
 
 
 class HelpScreen(BaseScreen):
     """A page of keys; any of esc, ?, q closes it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q,1", "close", "close"),
+        Binding("escape,question_mark,q", "close", "close"),
     ]
+
+    def __init__(self, sections: Sections) -> None:
+        super().__init__()
+        self.sections = sections
 
     def page(self) -> Iterable[Widget]:
         """The keys."""
-        yield _Pane()
+        yield _Pane(self.sections)
         yield Keys(id="keys")
 
     def on_mount(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
@@ -27,6 +27,7 @@ from labbook_tui.views.output import OutputView
 
 if TYPE_CHECKING:
     from labbook.book.summary import RunSummary
+    from labbook_tui.shown import Shown
 
 __all__ = ["VIEWS", "RunScreen"]
 
@@ -45,12 +46,11 @@ VIEWS: tuple[type[View], ...] = (
 class RunScreen(BaseScreen):
     """The page of one run."""
 
+    NAME = "run"
     DEFAULT_CSS = "RunScreen Header { height: 3; } RunScreen View { display: none; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("1", "leave", "all runs"),
         Binding("escape,backspace", "back", "back"),
         Binding("slash", "find", "find or filter"),
-        *(Binding(str(n), f"view({n})", f"view {n}", show=False) for n in range(2, 9)),
     ]
 
     def __init__(self, run: RunSummary | None, view: int = 2, run_id: str = "") -> None:
@@ -99,6 +99,34 @@ class RunScreen(BaseScreen):
         self.problem = model.text if isinstance(model, Problem) else ""
         self.view.take(model)
         self._head()
+
+    def helped(self) -> list[tuple[str, list[tuple[str, str]]]]:
+        """The keys of the view in sight first, then those of the others."""
+        views = [self.view, *(view for view in self.views if view is not self.view)]
+        return [(view.NAME, view.EXPLAINED) for view in views if view.EXPLAINED]
+
+    def at_run(self) -> str:
+        """This run."""
+        return self.run_id
+
+    def copied(self) -> str:
+        """What the view in sight has under its cursor."""
+        return self.view.copied()
+
+    def shown(self) -> Shown | None:
+        """What the view in sight shows."""
+        return self.view.shown()
+
+    def remembered(self) -> dict[str, Any]:
+        """The look of every view."""
+        return {view.KIND: view.remembered() for view in self.views}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """The look of every view."""
+        for view in self.views:
+            found = memory.get(view.KIND)
+            if isinstance(found, dict):
+                view.recall(found)
 
     def repaint(self) -> None:
         """Other colours."""
@@ -166,7 +194,7 @@ class RunScreen(BaseScreen):
             else []
         )
         self.query_one("#keys", Keys).show(
-            [*self.view.KEYS, *finds, ("1-8", "view"), ("esc", "back"), ("?", "help")]
+            [*self.view.KEYS, *finds, ("1-9", "page"), ("esc", "back"), ("?", "help")]
         )
         self._head()
         self.ask()
@@ -181,7 +209,7 @@ class RunScreen(BaseScreen):
         if prompt.value:
             prompt.value = ""
             self.view.search("")
-        elif not (isinstance(self.view, CurvesView) and self.view.close_large()):
+        elif not self.view.close():
             self.action_leave()
 
     def action_find(self) -> None:

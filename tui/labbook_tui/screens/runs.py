@@ -29,7 +29,7 @@ __all__ = ["RunsScreen"]
 
 KEYS = [
     ("enter", "open"),
-    ("2-8", "open at view"),
+    ("2-8", "open at page"),
     ("/", "filter"),
     ("s S", "sort"),
     ("h l", "columns"),
@@ -44,13 +44,19 @@ EMPTY = "no runs yet. In a training script:  run = labbook.start()   run.log(los
 class RunsScreen(BaseScreen):
     """Runs; enter opens one."""
 
+    NAME = "runs"
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("s S", "sort by the next column; reverse"),
+        ("h l", "scroll columns"),
+        ("p", "preview on or off"),
+        ("/", "filter: lr<.01 state:killed since:2d -tag:debug"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter"),
         Binding("s", "sort(1)", "sort by the next column"),
         Binding("S", "reverse", "reverse the order"),
         Binding("p", "preview", "preview on or off"),
         Binding("escape", "clear", "clear the filter"),
-        *(Binding(str(n), f"open({n})", f"open at view {n}", show=False) for n in range(2, 9)),
     ]
 
     def __init__(self, book: str) -> None:
@@ -208,15 +214,11 @@ class RunsScreen(BaseScreen):
 
     def on_vtable_chosen(self) -> None:
         """Enter."""
-        self.action_open(2)
+        self.host.go(2)
 
-    def action_open(self, view: int) -> None:
-        """Open the run under the cursor."""
-        run = self.table.current
-        if run is not None:
-            from labbook_tui.screens.run import RunScreen
-
-            self.app.push_screen(RunScreen(run, view))
+    def at_run(self) -> str:
+        """The run under the cursor."""
+        return self.table.current.id if self.table.current is not None else ""
 
     def action_filter(self) -> None:
         """Type a filter."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
 from labbook_tui.lines import Line, Lines
 from labbook_tui.models import Problem, Want
 from labbook_tui.palette import seg
+from labbook_tui.shown import Shown
 from labbook_tui.text import folded
 
 __all__ = ["Scrolled", "View"]
@@ -29,6 +30,9 @@ class View(Lines, can_focus=True):
     KIND: ClassVar[str] = ""
     NAME: ClassVar[str] = ""
     KEYS: ClassVar[list[tuple[str, str]]] = []
+    """Keys in the footer, the most useful first: as many as fit are shown."""
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = []
+    """Every key of this view with what it does in full, for the help page."""
 
     def __init__(self) -> None:
         super().__init__(id=f"view-{self.KIND}")
@@ -61,6 +65,25 @@ class View(Lines, can_focus=True):
     def search(self, text: str) -> str:
         """Filter or find; returns what to say about it."""
         return ""
+
+    def close(self) -> bool:
+        """Leave an inner page of this view, if one is open; whether one was."""
+        return False
+
+    def copied(self) -> str:
+        """What is copied from here: the thing under the cursor, "" for nothing."""
+        return ""
+
+    def shown(self) -> Shown | None:
+        """What is shown, as data, to be written to a file."""
+        return None
+
+    def remembered(self) -> dict[str, Any]:
+        """How this view is looked at (axes, order, columns), as plain JSON, kept for next time."""
+        return {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take up what `remembered` gave; it may be of another version, or damaged."""
 
 
 class Scrolled(View):

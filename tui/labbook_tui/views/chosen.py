@@ -75,6 +75,12 @@ class ChosenView(View):
         ("o", "sort"),
         ("c", "next set"),
     ]
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("j k", "example"),
+        ("h l H L", "step, ten steps"),
+        ("o", "sort: final loss, mean, change, id"),
+        ("c", "another chosen set"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         *MOVES,
         Binding("h,left", "step(-1)", "earlier", show=False),

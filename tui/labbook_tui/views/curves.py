@@ -48,6 +48,17 @@ class CurvesView(View):
         ("+ - 0", "zoom"),
         ("/", "find"),
     ]
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("n N", "next, previous chart"),
+        ("enter", "one chart large"),
+        ("← →", "cursor: exact values"),
+        ("l", "log axis"),
+        ("s", "smoothing: by length, 0, .6, .9, .99"),
+        ("r", "raw values behind"),
+        ("x", "over steps or hours"),
+        ("+ - 0", "zoom in, out, all"),
+        ("/", "series by name"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n,j,down,tab", "next(1)", "next chart", show=False),
         Binding("N,k,up,shift+tab", "next(-1)", "previous chart", show=False),
@@ -230,7 +241,7 @@ class CurvesView(View):
         self._look()
         self.redraw()
 
-    def close_large(self) -> bool:
+    def close(self) -> bool:
         """Back to the grid; False when it is shown already."""
         was = self.is_large
         if was:

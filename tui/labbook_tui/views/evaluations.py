@@ -32,6 +32,10 @@ class EvaluationsView(View):
         ("h l", "metric"),
         ("b", "to the best"),
     ]
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("h l", "metric"),
+        ("b", "to the best checkpoint by it"),
+    ]
     BINDINGS: ClassVar[list[BindingType]] = [
         *MOVES,
         ("h,left", "metric(-1)", "previous metric"),
