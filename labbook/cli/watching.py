@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labbook.cli.options import book_option, echo_json, json_option
+from labbook.cli.options import SIZE, book_option, echo_json, json_option
 from labbook.errors import BookNotFound, RunNotFound
 
 if TYPE_CHECKING:
@@ -78,6 +78,8 @@ class _WithStatus(click.Command):
 @click.option("--grace", type=click.FloatRange(min=0), default=25.0, show_default=True,
               metavar="SECONDS",
               help="After a signal, what is in hand may take so long.")  # fmt: skip
+@click.option("--pin-budget", type=SIZE, default="20GB", show_default=True, metavar="SIZE",
+              help="Keep so much that the training removes before its turn.")  # fmt: skip
 @_THREADS
 @click.option("--nice", "niceness", type=click.IntRange(0, 19), default=10, show_default=True,
               help="How far the workers give way to the training's processes.")  # fmt: skip
@@ -116,6 +118,7 @@ def watch(
         is_until_finished=options["until"] is not None,
         is_dry=options["dry_run"],
         grace_s=options["grace"],
+        pin_budget=options["pin_budget"],
     )
     sys.exit(Supervisor(plan).run())
 

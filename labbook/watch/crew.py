@@ -12,7 +12,8 @@ from labbook.watch import report
 from labbook.watch.codes import CURRENT, Code
 from labbook.watch.desk import FIRST_PATIENCE_S, Desk, Task
 from labbook.watch.devices import Device
-from labbook.watch.handing import Done, Held, Unpinned, Unwritable, prepare
+from labbook.watch.handing import Done, Held, Unpinned, Unready, Unwritable, prepare
+from labbook.watch.hold import Holder
 from labbook.watch.jobs import Ask, Job, State
 from labbook.watch.offers import Offers
 from labbook.watch.outcome import Outcomes
@@ -41,8 +42,10 @@ class Crew:
         resolve: Callable[[Slot], Device],
         look_again: Callable[[], None],
         give_up: Callable[[Job], None],
+        holder: Holder,
     ) -> None:
         self.plan = plan
+        self._holder = holder
         self.state = State()
         self.outcomes = Outcomes()
         self.slots = [Slot(name) for name in plan.devices]
@@ -115,9 +118,11 @@ class Crew:
     def _take_up(self, desk: Desk, job: Job) -> bool:
         """Claim a job, pin its checkpoint and hand both over; False when that cannot be."""
         try:
-            lease, pinned = prepare(job)
+            lease, pinned = prepare(job, self._holder)
         except Held:
             pass  # the next look says whether it was done
+        except Unready:
+            pass  # a look follows as soon as it is copied
         except Done:
             self.state.close(job)
         except pins.Moved:
@@ -263,12 +268,14 @@ class Crew:
             pins.unpin(task.pin)
             task.lease.close()
             self.outcomes.result(task.job, answer)
+            self._holder.release(task.job.paths, task.job.key)
             self.state.close(task.job)
             return
         task.put_back()
         text = str(answer["text"])
         if answer["type"] == "skipped":
             self.outcomes.skipped(task.job, text)
+            self._holder.release(task.job.paths, task.job.key)
             self.state.drop(task.job)
             return
         if answer["kind"] == "cuda":
@@ -285,6 +292,7 @@ class Crew:
     def _fail(self, job: Job, kind: str, text: str, trace: str | None) -> None:
         if self.outcomes.failed(job, kind, text, trace):
             self._give_up(job)
+            self._holder.release(job.paths, job.key)
             self.state.drop(job)
             self.state.failed.add((job.facts.id, job.key))
 

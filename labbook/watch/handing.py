@@ -6,10 +6,11 @@ from pathlib import Path
 
 from labbook.watch import lease as leases
 from labbook.watch import pin as pins
+from labbook.watch.hold import Holder
 from labbook.watch.jobs import Job
 from labbook.watch.lease import Lease
 
-__all__ = ["Done", "Held", "Unpinned", "Unwritable", "prepare"]
+__all__ = ["Done", "Held", "Unpinned", "Unready", "Unwritable", "prepare"]
 
 
 class Held(Exception):
@@ -20,6 +21,10 @@ class Done(Exception):
     """It has its result: somebody published between our look and our claim."""
 
 
+class Unready(Exception):
+    """It has to be copied first, which was begun."""
+
+
 class Unwritable(Exception):
     """Claims cannot be written there."""
 
@@ -28,11 +33,11 @@ class Unpinned(Exception):
     """The checkpoint cannot be kept."""
 
 
-def prepare(job: Job) -> tuple[Lease, Path]:
+def prepare(job: Job, holder: Holder) -> tuple[Lease, Path]:
     """Claim a job and pin its checkpoint; returns the claim and where the checkpoint is kept.
 
-    Raises `Held`, `Done`, `Unwritable`, `Unpinned`, or `pin.Moved` when the checkpoint is not what
-    it was; nothing is claimed then.
+    Raises `Held`, `Done`, `Unready`, `Unwritable`, `Unpinned`, or `pin.Moved` when the checkpoint
+    is not what it was; nothing is claimed then.
     """
     try:
         lease = leases.claim(job.paths.leases, job.key)
@@ -43,13 +48,36 @@ def prepare(job: Job) -> tuple[Lease, Path]:
     if job.result.exists():
         lease.close()
         raise Done
-    folder = job.paths.pins / lease.path.name
-    is_reused = job.found.external and pins.is_reused_name(job.found.path.name)
     try:
-        return lease, pins.pin(job.found.path, job.whole.identity, folder, copy=is_reused)
-    except pins.Moved:
+        return lease, _pin(job, holder, job.paths.pins / lease.path.name)
+    except (pins.Moved, Unready):
         lease.release()
         raise
     except OSError as error:
         lease.release()
         raise Unpinned(f"it cannot be pinned: {error}") from error
+
+
+def _pin(job: Job, holder: Holder, folder: Path) -> Path:
+    """Link it from what is held, else from its own name; what has to be copied is held first."""
+    identity, source = job.whole.identity, job.found.path
+    pins.unpin(folder)
+    if holder.is_held(job):
+        try:
+            return pins.link(holder.path(job), identity, folder)
+        except pins.NoLink:
+            return pins.copy(holder.path(job), identity, folder, lambda: None)
+        except pins.Moved:
+            # written in place through the link that holds it: nothing has what it was
+            holder.release(job.paths, job.key)
+            raise
+    fault = holder.fault(job)
+    if fault is not None:
+        raise OSError(fault)
+    if not (job.found.external and pins.is_reused_name(source.name)):
+        try:
+            return pins.link(source, identity, folder)
+        except pins.NoLink:
+            pass  # what follows copies it
+    holder.ask(job, is_due=True)
+    raise Unready

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from labbook.watch.codes import Code, Refusal
 from labbook.watch.complete import Unfinished, Whole, examine
 from labbook.watch.discover import Found, Scene
 from labbook.watch.evaluation import Declaration
-from labbook.watch.facts import arguments_digest
+from labbook.watch.hold import Holder, Kept, kept_in
 from labbook.watch.identity import Tick, identify
 from labbook.watch.jobs import Ask, Job, Left, State, describe, lane_of
+from labbook.watch.keys import is_settled, kept_jobs, key_of, keys_of
 from labbook.watch.minibest import MiniBests
 from labbook.watch.offers import Offer, Offers
 from labbook.watch.policy import Ranked
@@ -48,6 +49,7 @@ class Ledger:
     files: frozenset[Path] | None = None
     offers: Offers | None = None
     is_dry: bool = False
+    holder: Holder | None = None
     _closed: dict[str, tuple[Scene, _Offered, State]] = field(default_factory=dict)
     _whole: dict[Path, Whole] = field(default_factory=dict)
     _retried: set[str] = field(default_factory=set)
@@ -105,10 +107,14 @@ class Ledger:
         if ask is not None:
             state.asks.append(ask)
             return state
+        kept = kept_in(scene.paths)
+        names = {each.found.file for each in kept}
         total = len(scene.checkpoints)
         for position, found in enumerate(scene.checkpoints):
             if self.files is not None and found.path not in self.files:
                 continue
+            if found.file in names and not os.path.lexists(found.path):
+                continue  # it waits below, as what is held of it
             whole = self._examine(scene, found, now_ns, state, offer)
             if whole is None:
                 continue
@@ -121,14 +127,31 @@ class Ledger:
                 lanes = policy.lanes(declared, position, is_last)
                 for subset in lanes:
                     ranked = Ranked(scene.facts.id, position, subset, found.time_ns, declared.name)
-                    key = _key(scene, whole, declared, digest, subset)
+                    key = key_of(scene, whole, declared, digest, subset)
                     job = Job(key, scene.facts, scene.paths, found, whole, declared, ranked, code)
                     self._place(job, owners, state, left_out)
                     if subset == "mini":
                         minis.setdefault(declared.name, []).append((job, digest, "full" in lanes))
         for jobs in minis.values():
             self._place_best(scene, jobs, owners, state)
+        waiting = [each for each in kept if each.key not in owners]
+        for job in kept_jobs(scene, waiting, offer, code):
+            if self.files is None or job.found.path in self.files:
+                self._place(job, owners, state, None)
+        self._hold(scene, kept, state)
         return state
+
+    def _hold(self, scene: Scene, kept: list[Kept], state: State) -> None:
+        """Hold what waits for its turn in a run that goes on; let go what is settled."""
+        if self.holder is None:
+            return
+        waiting = {job.key for job in state.pending}
+        for job in state.pending:
+            if not scene.facts.is_over or any(each.key == job.key for each in kept):
+                self.holder.ask(job)
+        for each in kept:
+            if each.key not in waiting and is_settled(scene, each):
+                self.holder.release(scene.paths, each.key)
 
     def _place_best(
         self,
@@ -142,7 +165,7 @@ class Ledger:
         if place is None or minis[place][2]:
             return
         job, digest, _ = minis[place]
-        key = _key(scene, job.whole, job.declared, digest, "full")
+        key = key_of(scene, job.whole, job.declared, digest, "full")
         ranked = replace(job.ranked, subset="full")
         self._place(replace(job, key=key, ranked=ranked), owners, state, None)
 
@@ -280,27 +303,14 @@ class Ledger:
         """A removed checkpoint needs a reason only where no result was made of it in time."""
         known = digests.recall(scene.paths, found, None)
         if known is not None and isinstance(offer, Offer):
-            keys = _keys(scene, known, offer)
-            if any(scene.paths.result(name, key).exists() for name, key in keys):
-                return None
+            for name, key in keys_of(scene, known, offer):
+                if scene.paths.result(name, key).exists() or reasons.read(scene.paths.reasons, key):
+                    return None
         if offer is None and scene.paths.evaluations.exists():
             return None  # one of them may be of it
         row = Reason(describe(found, known), None, "gone before it could be evaluated", "skipped")
         self._write(scene, found, reasons.file_key(found), row, state)
         return None
-
-
-def _key(scene: Scene, whole: Whole, declared: Declaration, code: str, subset: str) -> str:
-    arguments = arguments_digest(scene.facts.arguments)
-    settings = declared.settings(subset)
-    return policy.result_key(whole.digest, declared.name, code, arguments, settings)
-
-
-def _keys(scene: Scene, whole: Whole, offer: Offer) -> Iterator[tuple[str, str]]:
-    """Name and key of every result there could be of a checkpoint."""
-    for declared, code in offer.evaluations:
-        for subset in ("full", "mini"):
-            yield declared.name, _key(scene, whole, declared, code, subset)
 
 
 def _refusal_key(found: Found) -> str:

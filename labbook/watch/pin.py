@@ -1,8 +1,9 @@
-"""Keeps a checkpoint while it is evaluated, whatever the training does to its name.
+"""Keeps a checkpoint, whatever the training does to its name.
 
 A hard link survives removal and rename-over, and costs nothing; it does not survive writing in
 place, so a name that is used again (`last.pt`) is copied instead. Either way the identity is
-compared after the load. A pin belongs to one generation of one claim, and is removed with it.
+compared after the load. A pin belongs to one generation of one claim, and is removed with it; what
+is kept before anybody claims it is `labbook.watch.hold`'s.
 """
 
 from __future__ import annotations
@@ -10,17 +11,23 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from labbook.watch.identity import Identity, identify
+from labbook.watch.identity import CHUNK, Identity, Tick, identify
 
-__all__ = ["Moved", "is_reused_name", "pin", "sweep", "unpin"]
+__all__ = ["Moved", "NoLink", "copy", "is_reused_name", "link", "sweep", "unpin"]
 
 _REUSED = re.compile(r"last|latest|best|final|current|newest|checkpoint(?!.*\d)", re.IGNORECASE)
+_Keep = Callable[[Path, Path], None]
 
 
 class Moved(Exception):
     """The checkpoint changed or vanished while it was being pinned."""
+
+
+class NoLink(Exception):
+    """No hard link can be made: another filesystem, or one that has none. A copy can."""
 
 
 def is_reused_name(name: str) -> bool:
@@ -28,26 +35,17 @@ def is_reused_name(name: str) -> bool:
     return bool(_REUSED.search(name)) or not re.search(r"\d", name)
 
 
-def pin(source: Path, expected: Identity, folder: Path, copy: bool) -> Path:
-    """Pin `source` in `folder` (made here); the pinned path has the same name.
+def link(source: Path, expected: Identity, folder: Path) -> Path:
+    """Link `source` into `folder` (made here); the pinned path has the same name.
 
-    Raises `Moved` when it is not what was examined any more, `OSError` when it cannot be kept.
+    Raises `Moved` when it is not what was examined any more, `NoLink`, or other `OSError`s.
     """
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    target = folder / source.name
-    try:
-        for name, *_ in expected.files:
-            _keep(source / name if name else source, target / name if name else target, copy)
-        if identify(source) != expected:
-            raise Moved(f"{source.name} was written again")
-    except FileNotFoundError as error:
-        unpin(folder)
-        raise Moved(f"{source.name} was removed") from error
-    except (OSError, Moved):
-        unpin(folder)
-        raise
-    return target
+    return _pin(source, expected, folder, _link)
+
+
+def copy(source: Path, expected: Identity, folder: Path, tick: Tick) -> Path:
+    """Copy `source` into `folder`, with its times; raises as `link` does, but never `NoLink`."""
+    return _pin(source, expected, folder, lambda a, b: _copy(a, b, tick))
 
 
 def unpin(folder: Path) -> None:
@@ -62,18 +60,42 @@ def sweep(pins: Path, live: set[str]) -> None:
     except OSError:
         return
     for name in names:
-        if name not in live:
+        if re.fullmatch(r"[0-9a-f]+\.\d+", name) and name not in live:
             unpin(pins / name)
 
 
-def _keep(source: Path, target: Path, copy: bool) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not copy:
-        try:
-            os.link(source, target)
-            return
-        except FileNotFoundError:
-            raise
-        except OSError:
-            pass  # another filesystem, or protected_hardlinks: copy
-    shutil.copy2(source, target)
+def _pin(source: Path, expected: Identity, folder: Path, keep: _Keep) -> Path:
+    target = folder / source.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, *_ in expected.files:
+            there = target / name if name else target
+            there.parent.mkdir(parents=True, exist_ok=True)
+            keep(source / name if name else source, there)
+        # a pin is pinned again: a copy has another inode, and the same size and time
+        if identify(source).content() != expected.content():
+            raise Moved(f"{source.name} was written again")
+    except FileNotFoundError as error:
+        unpin(folder)
+        raise Moved(f"{source.name} was removed") from error
+    except (OSError, Moved, NoLink):
+        unpin(folder)
+        raise
+    return target
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NoLink(str(error)) from error
+
+
+def _copy(source: Path, target: Path, tick: Tick) -> None:
+    with open(source, "rb") as old, open(target, "wb") as new:
+        while chunk := old.read(CHUNK):
+            new.write(chunk)
+            tick()
+    shutil.copystat(source, target)

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from labbook.paths import BookPaths
+from labbook.watch.hold import BUDGET_BYTES
 from labbook.watch.worker_process import WorkerOptions
 
 __all__ = ["Plan", "stop_signals"]
@@ -21,7 +22,7 @@ class Plan:
 
     `devices` has one entry a worker. `code` is `run` or `current`. `timeout_s` None: five times
     the median of the evaluations so far, at least a minute. `grace_s` is how long the work in hand
-    may go on after a signal.
+    may go on after a signal. `pin_budget` is in bytes (`labbook.watch.hold`).
     """
 
     book: BookPaths
@@ -40,6 +41,7 @@ class Plan:
     is_until_finished: bool = False
     is_dry: bool = False
     grace_s: float = 25.0
+    pin_budget: int = BUDGET_BYTES
 
 
 @contextmanager

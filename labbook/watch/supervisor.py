@@ -12,9 +12,9 @@ import selectors
 import time
 from types import FrameType
 
+from labbook.watch import hold, report
 from labbook.watch import lease as leases
 from labbook.watch import pin as pins
-from labbook.watch import report
 from labbook.watch.clock import Clock
 from labbook.watch.crew import Crew
 from labbook.watch.devices import Device, choose, visible_gpus
@@ -46,9 +46,10 @@ class Supervisor:
             plan.worker.files, plan.worker.cache, plan.code,
             is_trusting=plan.is_trusting, store=plan.book.code,
         )  # fmt: skip
+        self._holder = hold.Holder(plan.pin_budget, plan.policy == "newest", self._on_held)
         self._crew = Crew(
             plan, self._selector, self._offers, resolve=self._resolve,
-            look_again=self._look_again, give_up=self._give_up,
+            look_again=self._look_again, give_up=self._give_up, holder=self._holder,
         )  # fmt: skip
         self._ledger = Ledger(
             code="",
@@ -61,6 +62,7 @@ class Supervisor:
             files=plan.files,
             offers=self._offers,
             is_dry=plan.is_dry,
+            holder=None if plan.is_dry else self._holder,
         )
         self._scanner = Scanner(plan.book, plan.runs)
         self._clock = Clock(plan.book.root)
@@ -77,7 +79,7 @@ class Supervisor:
         read_end, write_end = os.pipe()
         os.set_blocking(read_end, False)
         os.set_blocking(write_end, False)
-        self._wake = read_end
+        self._wake, self._wake_end = read_end, write_end
         self._selector.register(read_end, selectors.EVENT_READ, self._drain_wake)
         hints = Hints(write_end)
         if hints.failure:
@@ -90,6 +92,7 @@ class Supervisor:
         finally:
             hints.close()
             self._crew.close()
+            self._holder.close()
             self._screen.clear()
             self._status.remove()
             self._selector.close()
@@ -225,9 +228,17 @@ class Supervisor:
                 self._swept.add(scene.facts.id)
                 leases.sweep(scene.paths.leases, scene.paths.has_result)
                 pins.sweep(scene.paths.pins, leases.live(scene.paths.leases))
+                hold.sweep(scene.paths)
 
     def _look_again(self) -> None:
         self._due = 0.0
+
+    def _on_held(self) -> None:
+        """Called by the thread that holds checkpoints: there may be something to begin."""
+        try:
+            os.write(self._wake_end, b"h")
+        except OSError:
+            pass  # it is full, so a look comes anyway; or we are ending
 
     def _give_up(self, job: Job) -> None:
         self._ledger.give_up(job)

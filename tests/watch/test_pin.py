@@ -20,7 +20,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_a_link_survives_removal_and_a_rename_over(source: Path, tmp_path: Path):
-    kept = pin.pin(source, identify(source), tmp_path / "pins" / "a", copy=False)
+    kept = pin.link(source, identify(source), tmp_path / "pins" / "a")
     assert kept.stat().st_ino == source.stat().st_ino
     other = tmp_path / "new"
     other.write_bytes(b"second")
@@ -33,7 +33,7 @@ def test_a_link_survives_removal_and_a_rename_over(source: Path, tmp_path: Path)
 
 
 def test_a_copy_survives_writing_in_place(source: Path, tmp_path: Path):
-    kept = pin.pin(source, identify(source), tmp_path / "pins" / "a", copy=True)
+    kept = pin.copy(source, identify(source), tmp_path / "pins" / "a", lambda: None)
     source.write_bytes(b"other")
     assert kept.read_bytes() == b"first"
 
@@ -43,7 +43,7 @@ def test_a_folder_is_pinned_whole(tmp_path: Path):
     (folder / "inner").mkdir(parents=True)
     (folder / "a").write_bytes(b"a")
     (folder / "inner" / "b").write_bytes(b"b")
-    kept = pin.pin(folder, identify(folder), tmp_path / "pins" / "x", copy=False)
+    kept = pin.link(folder, identify(folder), tmp_path / "pins" / "x")
     shutil.rmtree(folder)
     assert (kept / "inner" / "b").read_bytes() == b"b"
 
@@ -52,10 +52,10 @@ def test_what_changed_since_it_was_examined_is_not_pinned(source: Path, tmp_path
     before = identify(source)
     source.write_bytes(b"longer than before")
     with pytest.raises(pin.Moved, match="written again"):
-        pin.pin(source, before, tmp_path / "pins" / "a", copy=False)
+        pin.link(source, before, tmp_path / "pins" / "a")
     source.unlink()
     with pytest.raises(pin.Moved, match="removed"):
-        pin.pin(source, before, tmp_path / "pins" / "a", copy=False)
+        pin.link(source, before, tmp_path / "pins" / "a")
     assert list((tmp_path / "pins").iterdir()) == []
 
 
@@ -71,7 +71,7 @@ def test_names_that_are_written_again(name: str, is_reused: bool):
 
 
 def test_only_pins_without_a_live_claim_are_swept(tmp_path: Path):
-    for name in ("k.1", "k.2"):
+    for name in ("ab.1", "ab.2", "held-ab"):
         (tmp_path / name).mkdir()
-    pin.sweep(tmp_path, {"k.2"})
-    assert [path.name for path in tmp_path.iterdir()] == ["k.2"]
+    pin.sweep(tmp_path, {"ab.2"})
+    assert {path.name for path in tmp_path.iterdir()} == {"ab.2", "held-ab"}
