@@ -71,7 +71,10 @@ def kept_in(paths: RunPaths) -> list[Kept]:
 
 def let_go(paths: RunPaths, key: str) -> None:
     """Hold `key` no more."""
-    _record(paths, key).unlink(missing_ok=True)
+    try:
+        _record(paths, key).unlink(missing_ok=True)
+    except OSError:
+        return  # not ours to remove: with its record it stays whole
     pins.unpin(_folder(paths, key))
 
 

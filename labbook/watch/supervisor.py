@@ -224,7 +224,10 @@ class Supervisor:
     def _sweep(self) -> None:
         """Remove what dead watchers left in runs that are seen for the first time."""
         for scene in self._scenes:
-            if scene.facts.id not in self._swept and scene.checkpoints:
+            if scene.facts.id in self._swept:
+                continue
+            # a checkpoint may be there as a pin alone
+            if scene.checkpoints or os.path.isdir(scene.paths.pins):
                 self._swept.add(scene.facts.id)
                 leases.sweep(scene.paths.leases, scene.paths.has_result)
                 pins.sweep(scene.paths.pins, leases.live(scene.paths.leases))
