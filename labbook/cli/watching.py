@@ -78,6 +78,8 @@ class _WithStatus(click.Command):
 @click.option("--grace", type=click.FloatRange(min=0), default=25.0, show_default=True,
               metavar="SECONDS",
               help="After a signal, what is in hand may take so long.")  # fmt: skip
+@click.option("--max-rss", type=SIZE, metavar="SIZE",
+              help="Replace a worker that has grown above it.")  # fmt: skip
 @click.option("--pin-budget", type=SIZE, default="20GB", show_default=True, metavar="SIZE",
               help="Keep so much that the training removes before its turn.")  # fmt: skip
 @_THREADS
@@ -119,6 +121,7 @@ def watch(
         is_dry=options["dry_run"],
         grace_s=options["grace"],
         pin_budget=options["pin_budget"],
+        max_rss=options["max_rss"],
     )
     sys.exit(Supervisor(plan).run())
 

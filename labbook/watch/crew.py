@@ -270,6 +270,7 @@ class Crew:
             self.outcomes.result(task.job, answer)
             self._holder.release(task.job.paths, task.job.key)
             self.state.close(task.job)
+            self._replace_if_outgrown(desk)
             return
         task.put_back()
         text = str(answer["text"])
@@ -281,6 +282,15 @@ class Crew:
         if answer["kind"] == "cuda":
             self._make_room(desk)
         self._fail(task.job, str(answer["kind"]), text, answer.get("traceback"))
+
+    def _replace_if_outgrown(self, desk: Desk) -> None:
+        """A worker that leaks is replaced before the system kills it; that is no failure."""
+        outgrown, slot = desk.outgrown(self.plan.max_rss), self._slot_of(desk)
+        if outgrown is None or slot is None:
+            return
+        rss, most = (f"{size / 2**20:,.0f} MiB" for size in outgrown)
+        report.note(f"the worker grew to {rss} (limit {most}): a fresh one takes over")
+        self._end_desk(slot, desk)
 
     def _make_room(self, desk: Desk) -> None:
         """Another worker of this slot may hold the memory that was lacking."""

@@ -21,6 +21,7 @@ from labbook.watch.worker_process import WorkerOptions, WorkerProcess
 __all__ = ["FIRST_PATIENCE_S", "Desk", "Progress", "Task", "message_of"]
 
 
+_GROWTH_BYTES = 1 << 30
 FIRST_PATIENCE_S = 3600.0
 """A first evaluation, or a start, may build, compile and read everything."""
 
@@ -89,6 +90,21 @@ class Desk:
         self.task: Task | None = None
         self.progress: Progress | None = None
         self.used = 0.0
+        self._first_rss: int | None = None
+
+    def outgrown(self, most_bytes: int | None) -> tuple[int, int] | None:
+        """Memory and limit, in bytes, of a worker that leaks; None when it may go on.
+
+        Asked after each evaluation. Without `most_bytes` the limit is twice what it had after its
+        first one, and a GiB.
+        """
+        rss = None if self._worker is None else self._worker.rss_bytes()
+        if rss is None:
+            return None
+        if self._first_rss is None:
+            self._first_rss = rss
+        most = most_bytes or 2 * self._first_rss + _GROWTH_BYTES
+        return (rss, most) if rss > most else None
 
     @property
     def is_idle(self) -> bool:
@@ -133,6 +149,7 @@ class Desk:
     def take_back(self) -> Task | None:
         """The task, which is not in hand any more."""
         task, self.task = self.task, None
+        self.used = time.monotonic()
         return task
 
     def beat(self) -> bool:

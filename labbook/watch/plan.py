@@ -22,7 +22,8 @@ class Plan:
 
     `devices` has one entry a worker. `code` is `run` or `current`. `timeout_s` None: five times
     the median of the evaluations so far, at least a minute. `grace_s` is how long the work in hand
-    may go on after a signal. `pin_budget` is in bytes (`labbook.watch.hold`).
+    may go on after a signal. `pin_budget` is in bytes (`labbook.watch.hold`), and so is
+    `max_rss`, above which a worker is replaced between two evaluations; None: see `Desk.outgrown`.
     """
 
     book: BookPaths
@@ -42,6 +43,7 @@ class Plan:
     is_dry: bool = False
     grace_s: float = 25.0
     pin_budget: int = BUDGET_BYTES
+    max_rss: int | None = None
 
 
 @contextmanager

@@ -20,6 +20,8 @@ __all__ = ["StatusFile", "standing", "worker_now"]
 _FORMAT = 1
 _LEAST_S = 1.0
 _OLD_S = 86_400.0
+_BETWEEN_S = 2.0
+"""A worker whose evaluations take milliseconds is not idle while the next is looked for."""
 
 
 class StatusFile:
@@ -85,18 +87,20 @@ def standing(crew: Crew, state: str, evaluations: list[str], lag_s: float | None
         "n_failed": len(found.failed),
         "n_results": crew.outcomes.n_results,
         "lag_s": None if lag_s is None else round(lag_s),
-        "workers": [worker_now(slot) for slot in crew.slots],
+        "workers": [worker_now(slot, bool(found.pending)) for slot in crew.slots],
     }
 
 
-def worker_now(slot: Slot) -> dict[str, Any]:
-    """What one slot is doing."""
+def worker_now(slot: Slot, has_work: bool = False) -> dict[str, Any]:
+    """What one slot is doing; `has_work`: there is more to do."""
     device = slot.name
     if slot.device is not None:
         device = slot.device.uuid or slot.device.name
     desk = slot.at_work
     if desk is None:
-        return {"device": device, "state": "idle"}
+        used = max((each.used for each in slot.desks), default=-_BETWEEN_S)
+        is_between = has_work and time.monotonic() - used < _BETWEEN_S
+        return {"device": device, "state": "between evaluations" if is_between else "idle"}
     if desk.task is None:
         return {"device": device, "state": "starting"}
     return {"device": device, "state": "evaluating", **_task(desk)}

@@ -83,6 +83,14 @@ class WorkerProcess:
         """Process id, and id of the process group."""
         return self._process.pid
 
+    def rss_bytes(self) -> int | None:
+        """Memory it has resident; null where the system does not say (only Linux does, here)."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_text().split()[1]
+        except (OSError, IndexError):
+            return None
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
+
     def send(self, message: dict[str, Any]) -> bool:
         """Tell it something; False when it is gone."""
         assert self._process.stdin is not None

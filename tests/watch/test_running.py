@@ -276,3 +276,32 @@ def test_wrong_use_is_said(lab: Lab, options: tuple[str, ...], text: str):
     done = lab.once(*options)
     assert done.returncode == 2
     assert text in done.stderr
+
+
+LEAKING = EVALUATION.replace(
+    "x, y = batch",
+    """x, y = batch
+        held.append(bytearray(os.urandom(1)) * (64 << 20))""",
+).replace("def tell", "held = []\n\ndef tell", 1)
+"""Keeps 64 MiB more of memory with every batch."""
+
+
+def test_a_worker_that_leaks_is_replaced_between_two_evaluations(lab: Lab):
+    run = lab.run()
+    for step in (1, 2, 3):
+        run.save(step)
+    lab.write(LEAKING)
+    done = lab.once("--max-rss", "300MiB", "--policy", "all")
+    assert done.returncode == 0, done.stderr
+    assert sorted(run.metas()) == [1, 2, 3]
+    assert run.reasons() == []
+    assert "(limit 300 MiB): a fresh one takes over" in done.stderr
+    assert sum(line.startswith("setup") for line in lab.log()) == 3
+    assert all(meta.get("attempts", 1) == 1 for meta in run.metas().values())
+
+
+def test_sizes_are_read_as_they_are_written(lab: Lab):
+    lab.write()
+    done = lab.once("--max-rss", "much")
+    assert done.returncode == 2
+    assert "expected a size such as 20GB or 512MiB, got 'much'" in done.stderr
