@@ -18,11 +18,12 @@ FOLDERS = {
     "labbook_hooks": ROOT / "hooks/labbook_hooks",
 }
 
-GROUND = {"labbook.paths", "labbook.errors", "labbook.direction"}
+GROUND = {"labbook.paths", "labbook.errors", "labbook.direction", "labbook.wrapping"}
 ARROWS = {
     "labbook.errors": set(),
     "labbook.paths": {"labbook.errors"},
     "labbook.direction": {"labbook.errors"},
+    "labbook.wrapping": set(),
     "labbook.journal": GROUND,
     "labbook.conditions": GROUND,
     "labbook.client": GROUND | {"labbook.journal", "labbook.conditions"},
@@ -53,6 +54,7 @@ THIRD_PARTY = {
     "labbook.errors": set(),
     "labbook.paths": set(),
     "labbook.direction": set(),
+    "labbook.wrapping": set(),
     "labbook.journal": set(),
     "labbook.conditions": {"psutil", "git", "pynvml"},
     "labbook.client": {"psutil", "pynvml", "amdsmi", "numpy", "torch"},

@@ -39,6 +39,7 @@ def _about(name: str, results: list[Result]) -> Iterator[str]:
     keys: dict[Any, set[Any]] = {}
     for code in codes:
         keys.setdefault((code.get("mode"), code.get("key_digest")), set()).add(code.get("imported"))
+    yield from _codes(name, codes)
     if any(len(imported) > 1 for imported in keys.values()):
         yield f"{name}: other code was imported for some results than for others: not comparable"
     data = {result.meta.get("data_digest") for result in results} - {None}
@@ -58,6 +59,26 @@ def _about(name: str, results: list[Result]) -> Iterator[str]:
     differs = dict.fromkeys(line for result in results for line in _environment(result))
     if differs:
         yield f"{name}: evaluated in another environment: {_some(list(differs))}"
+
+
+def _codes(name: str, codes: list[dict[str, Any]]) -> Iterator[str]:
+    """Whether watchers that had other files made some of them, and which files those are."""
+    for mode in ("current", "run"):
+        files = {}
+        for code in codes:
+            if code.get("mode") == mode:
+                found = code.get("files")
+                files[code.get("key_digest")] = found if isinstance(found, dict) else {}
+        if len(files) < 2:
+            continue
+        every = {path for found in files.values() for path in found}
+        other = [
+            str(path)
+            for path in every
+            if len({str(found.get(path)) for found in files.values()}) > 1
+        ]
+        where = f", which differ in {_some(sorted(other))}" if other else ""
+        yield f"{name}: made with {len(files)} codes{where}: not comparable"
 
 
 def _environment(result: Result) -> Iterator[str]:

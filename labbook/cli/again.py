@@ -11,7 +11,7 @@ import click
 
 from labbook.book.text import clean
 from labbook.cli.options import echo_json
-from labbook.cli.wording import bytes_text
+from labbook.cli.wording import bytes_text, say
 from labbook.errors import CheckFailed, DamagedFile, LabbookError, MisuseError
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from labbook.restore.rerunning import Checked, Plan, Wishes
 
 __all__ = ["Choices", "NotCompared", "run_again", "secrets_of", "verify"]
+
+_VALUES = 12
+"""The column in which the values of a plan stand."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def _ask(plan: Plan, choices: Choices) -> None:
 
 
 def _say(line: str, choices: Choices) -> None:
-    click.echo(clean(line), err=choices.as_json)
+    say(line, err=choices.as_json, indent=_VALUES if line.startswith(" ") else 2)
 
 
 def _tell_end(plan: Plan, exit_code: int, run_ids: list[str], choices: Choices) -> None:
@@ -160,9 +163,9 @@ def verify(first: RunReader, second: RunReader, choices: Choices, more: dict[str
         echo_json({**more, "comparison": comparison_object(found)})
     else:
         for line in comparison_lines(found):
-            click.echo(clean(line))
+            say(line, indent=4)
         for line in () if found.verdict == "bitwise" else beginnings_lines(first, second):
-            click.echo(f"  {clean(line)}")
+            say(f"  {line}", indent=4)
     raise SystemExit({"bitwise": 0, "within": 0, "different": 1}.get(found.verdict, 2))
 
 

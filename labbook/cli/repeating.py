@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from labbook.book.text import clean
 from labbook.cli.again import Choices, NotCompared, run_again, secrets_of, verify
 from labbook.cli.options import book_option, echo_json, json_option, open_here
-from labbook.cli.wording import bytes_text
+from labbook.cli.wording import bytes_text, say
 from labbook.errors import LabbookError
 
 if TYPE_CHECKING:
@@ -53,10 +52,10 @@ def restore(
     if as_json:
         echo_json(_restored_object(outcome))
         return
-    click.echo(clean(_summary(outcome)))
+    say(_summary(outcome))
     for tree in (outcome.tree, *outcome.editable.values()):
         for line in _remarks(tree):
-            click.echo(f"  {clean(line)}")
+            say(f"  {line}", indent=4)
 
 
 def _summary(outcome: Outcome) -> str:

@@ -6,7 +6,6 @@ Invariant: a section that has nothing to say is left out, but what is missing ag
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,6 +24,7 @@ from labbook.cli.wording import (
     state_paint,
     value_text,
 )
+from labbook.wrapping import wrapped
 
 __all__ = ["sections"]
 
@@ -253,12 +253,29 @@ def _checkpoints(run: Object) -> Iterator[str]:
     yield from map(clean, run["remarks"])
     yield from _bests(run["best"])
     yield from _said_of_results(run["evaluated"])
-    for reason in run["reasons"]:
-        checkpoint = _part(reason, "checkpoint")
+    yield from _without_result(run["reasons"])
+
+
+def _without_result(reasons: list[Object]) -> Iterator[str]:
+    """Why there is no result; what holds for several checkpoints is said once."""
+    said: dict[str, dict[str, str]] = {}
+    for reason in reasons:
+        checkpoint, code = _part(reason, "checkpoint"), _part(reason, "code")
         # null: it holds for every evaluation
         name = "" if reason.get("evaluation") is None else f"{reason['evaluation']} "
-        step = value_text(checkpoint.get("step"))
-        yield clean(f"step {step}: {name}{reason.get('state')}: {reason.get('reason')}")
+        mini = "(mini) " if reason.get("subset") == "mini" else ""
+        current = " with the current code" if code.get("mode") == "current" else ""
+        text = f"{name}{mini}{reason.get('state')}{current}: {reason.get('reason')}"
+        file = value_text(checkpoint.get("file"))
+        said.setdefault(text, {})[file] = value_text(checkpoint.get("step"))
+    for text, steps in said.items():
+        at = f"step {_some_steps(list(steps.values()))}"
+        where = at if len(steps) == 1 else f"{len(steps)} checkpoints ({at})"
+        yield from _wrapped(clean(f"{where}: {text}"))
+
+
+def _some_steps(steps: list[str]) -> str:
+    return ", ".join(steps[:3]) + (", …" if len(steps) > 3 else "")
 
 
 def _bests(bests: list[Object]) -> Iterator[str]:
@@ -294,15 +311,11 @@ def _said_of_results(results: list[Object]) -> Iterator[str]:
         for text in _items(result, "warnings"):
             said.setdefault((result["evaluation"], str(text)), []).append(str(result["step"]))
     for (evaluation, text), steps in said.items():
-        at = ", ".join(steps[:3]) + (", …" if len(steps) > 3 else "")
-        yield from _wrapped(clean(f"step {at}: {evaluation}: {text}"))
+        yield from _wrapped(clean(f"step {_some_steps(steps)}: {evaluation}: {text}"))
 
 
 def _wrapped(text: str) -> list[str]:
-    width = terminal_width()
-    if width is None:
-        return [text]
-    return textwrap.wrap(text, max(20, width - len(_INDENT)), subsequent_indent=_INDENT)
+    return wrapped(text, _width())
 
 
 def _faults(run: Object) -> Iterator[str]:

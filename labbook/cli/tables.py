@@ -7,7 +7,6 @@ user asked for by name leave no choice; every cell is clean of control character
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 import click
 
 from labbook.book.text import clean
+from labbook.wrapping import width_of
 
 __all__ = ["Column", "cell_width", "has_colour", "render", "terminal_width"]
 
@@ -61,7 +61,7 @@ def cell_width(text: str) -> int:
 
 def terminal_width() -> int | None:
     """Columns of the terminal on stdout; None when stdout is a file or a pipe."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return width_of(sys.stdout)
 
 
 def has_colour() -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import json
 import math
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import partial
@@ -12,10 +13,14 @@ from typing import Any
 
 import click
 
+from labbook.book.text import clean
+from labbook.wrapping import width_of, wrapped
+
 __all__ = [
     "bytes_text",
     "local_time",
     "number_text",
+    "say",
     "seconds_text",
     "short_ids",
     "state_paint",
@@ -33,6 +38,13 @@ _COLOURS = {
     "terminated": "yellow",
     "unknown": "magenta",
 }
+
+
+def say(text: str, *, err: bool = False, indent: int = 2) -> None:
+    """Print a line of prose, without control sequences; a terminal gets it folded."""
+    width = width_of(sys.stderr if err else sys.stdout)
+    for line in wrapped(clean(text), width, indent=indent):
+        click.echo(line, err=err)
 
 
 def short_ids(ids: Iterable[str], among: Sequence[str]) -> list[str]:

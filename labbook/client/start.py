@@ -180,8 +180,8 @@ def _begin(
     _attach(run, settled)
     set_current(run)
     if place.rank == 0:
-        for line in start_lines(run.id, run.name, attempt, conditions, settled.dirty):
-            say(line)
+        for line, command in start_lines(run.id, run.name, attempt, conditions, settled.dirty):
+            say(line, command)
     return run
 
 

@@ -8,6 +8,8 @@ import sys
 from collections import Counter
 from typing import Any, Final
 
+from labbook.wrapping import width_of, wrapped
+
 __all__ = ["dirty_refusal", "not_seeded", "say", "start_lines"]
 
 _NAMED: Final = 8
@@ -15,27 +17,44 @@ _ADDED: Final = 3
 """So many new files are named in the command that adds them."""
 
 
-def say(line: str) -> None:
-    """Print one line to the real stderr; a closed one is no reason to fail."""
-    printable = "".join(c if c.isprintable() else "?" for c in line)
+def say(line: str, command: str = "") -> None:
+    """Print one line to the real stderr; a closed one is no reason to fail.
+
+    A terminal gets it folded, and the `command` that it ends with in one piece, to be copied.
+    """
+    text, command = _printable(f"labbook: {line}"), _printable(command)
+    width = width_of(sys.stderr)
+    if width is None or len(text) + 1 + len(command) <= width:
+        folded = [f"{text} {command}" if command else text]
+    else:
+        folded = [*wrapped(text, width), *([f"  {command}"] if command else [])]
     try:
-        print(f"labbook: {printable}", file=sys.stderr, flush=True)
+        print("\n".join(folded), file=sys.stderr, flush=True)
     except (OSError, ValueError, AttributeError):
         pass
 
 
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def start_lines(
     run_id: str, name: str, attempt: int, conditions: dict[str, Any], dirty: str
-) -> list[str]:
-    """The lines of a start: the run and its code, where the arguments came from, a dirty tree."""
+) -> list[tuple[str, str]]:
+    """The lines of a start: the run and its code, where the arguments came from, a dirty tree.
+
+    Each with the command that it ends with, if any; see `say`.
+    """
     again = f" · attempt {attempt}" if attempt > 1 else ""
-    lines = [f"run {run_id} ({name}){again} · {_code(conditions)} · {_arguments(conditions)}"]
+    first = f"run {run_id} ({name}){again} · {_code(conditions)} · {_arguments(conditions)}"
+    lines = [(first, "")]
     changed = _changed(conditions)
     if changed and dirty == "warn":
-        lines.append(
+        text = (
             f"the working tree is dirty: {_listed(changed)}. Commit it, so that this run can be "
-            f"found again: {_command(changed, conditions.get('snapshot'))}"
+            "found again:"
         )
+        lines.append((text, _command(changed, conditions.get("snapshot"))))
     return lines
 
 

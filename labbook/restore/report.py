@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from typing import Any
@@ -40,13 +41,17 @@ def plan_lines(plan: Plan) -> Iterator[str]:
     base = f", commit {snapshot.base[:7]}" if snapshot.base else ""
     dirty = len(snapshot.files_modified) + len(snapshot.files_untracked)
     changed = f" + {dirty} changed" if dirty else ""
-    yield f"  code      {str(snapshot.tree)[:7]}{base}{changed}, in {plan.copy}"
+    # where it runs is said below: once is enough
+    place = "" if plan.command.folder.is_relative_to(plan.copy) else f", in {plan.copy}"
+    yield f"  code      {str(snapshot.tree)[:7]}{base}{changed}{place}"
     yield f"  command   {shlex.join(plan.command.shown())}"
     yield f"  in        {plan.command.folder}"
     for word in plan.command.mapped:
         yield f"  mapped    {word.before} → {word.after}"
-    if plan.linked.links:
-        yield f"  linked    {named(plan.linked.links)}"
+    book = os.path.realpath(plan.book.root)  # linked in as well, and no news
+    links = [path for path in plan.linked.links if os.path.realpath(plan.copy / path) != book]
+    if links:
+        yield f"  linked    {named(links)}"
     if plan.linked.newer:
         yield f"  not here  {named(plan.linked.newer)}: newer than the run (--link PATH links it)"
     for item in plan.missing[:_MANY]:

@@ -79,7 +79,7 @@ class Bench:
                 key=key,
                 kind=_kind(error),
                 text=self._text(error),
-                traceback=traceback.format_exc(),
+                traceback=self._program.told_trace(traceback.format_exc()),
             )
 
     def _evaluate(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -227,7 +227,7 @@ class Bench:
     def _text(self, error: Exception) -> str:
         if isinstance(error, EvaluationError | DamagedLoad | DamagedFile | Unpublished):
             return str(error)
-        return user_error(error, self._program.file)
+        return user_error(error, self._program)
 
 
 def _content(path: Path, command: dict[str, Any]) -> list[tuple[str, int, int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from labbook.paths import RunPaths
-from labbook.watch.codes import Code
+from labbook.watch.codes import CURRENT, Code
 from labbook.watch.complete import Whole
 from labbook.watch.discover import Found
 from labbook.watch.evaluation import Declaration
@@ -21,7 +21,7 @@ __all__ = ["Ask", "Job", "Left", "State", "describe", "lane_of"]
 @dataclass(frozen=True, slots=True)
 class Job:
     """One result to be made. `ranked` places it in the order of work; `code` is what it runs in,
-    null where one code is for all."""
+    null where one code is for all; `digest` is what its key holds of that code."""
 
     key: str
     facts: RunFacts
@@ -31,6 +31,7 @@ class Job:
     declared: Declaration
     ranked: Ranked
     code: Code | None = None
+    digest: str | None = None
 
     @property
     def subset(self) -> str:
@@ -54,7 +55,9 @@ class Job:
     def reason(self, text: str, state: str, attempts: int = 0, trace: str | None = None) -> Reason:
         """A reason about this work."""
         name = self.declared.name
-        return Reason(self.checkpoint(), name, text, state, self.subset, attempts, trace)
+        used = self.code or CURRENT
+        code = {"mode": used.mode, "tree": used.tree, "digest": self.digest}
+        return Reason(self.checkpoint(), name, text, state, self.subset, attempts, trace, code)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def kept_jobs(
                 )
                 yield Job(
                     each.key, scene.facts, scene.paths, each.found, each.whole, declared, ranked,
-                    code,
+                    code, digest,
                 )  # fmt: skip
 
 

@@ -128,7 +128,9 @@ class Ledger:
                 for subset in lanes:
                     ranked = Ranked(scene.facts.id, position, subset, found.time_ns, declared.name)
                     key = key_of(scene, whole, declared, digest, subset)
-                    job = Job(key, scene.facts, scene.paths, found, whole, declared, ranked, code)
+                    job = Job(
+                        key, scene.facts, scene.paths, found, whole, declared, ranked, code, digest
+                    )
                     self._place(job, owners, state, left_out)
                     if subset == "mini":
                         minis.setdefault(declared.name, []).append((job, digest, "full" in lanes))

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import inspect
 import os
+import re
 import site
 import sys
 import sysconfig
@@ -24,6 +25,7 @@ from labbook.watch.identity import canonical
 
 __all__ = ["Program", "load_program", "user_error"]
 
+_FRAME = re.compile(r'^(\s*File )"([^"\n]+)"', re.MULTILINE)
 _OUTSIDE = "outside:"
 _PACKAGES = {"site-packages", "dist-packages"}  # another environment's too, by a .pth file
 
@@ -83,6 +85,18 @@ class Program:
         outside = {name: found[name] for name in found if name.startswith(_OUTSIDE)}
         return _digest(["run", self.content, own, outside])
 
+    def told(self, filename: str) -> str:
+        """A file as a message names it: one of a run's code by its path there, for it lies in a
+        cache of ours that means nothing to the user.
+        """
+        path = Path(filename)
+        inside = any(path.is_relative_to(root) for root in self.roots.values())
+        return self._name(path) if inside else filename
+
+    def told_trace(self, text: str) -> str:
+        """A traceback with its files named as in `told`."""
+        return _FRAME.sub(lambda found: f'{found[1]}"{self.told(found[2])}"', text)
+
     def _name(self, path: Path) -> str:
         for label, root in self.roots.items():
             if path.is_relative_to(root):
@@ -119,7 +133,7 @@ def load_program(
         sys.path.insert(0, folder)
     program = Program(files, {}, {}, {}, dict(roots or {}), content)
     for each in files:
-        module = _import(each, {module.__name__ for module in program.modules.values()})
+        module = _import(program, each)
         for name, found in _evaluations(module, each).items():
             if name in program.evaluations:
                 raise EvaluationError(
@@ -131,7 +145,8 @@ def load_program(
     return program
 
 
-def _import(file: Path, taken: set[str]) -> ModuleType:
+def _import(program: Program, file: Path) -> ModuleType:
+    taken = {module.__name__ for module in program.modules.values()}
     name = file.stem.replace("-", "_").replace(".", "_")
     while name in taken:  # the file of that name in another folder
         name += "_"
@@ -143,21 +158,22 @@ def _import(file: Path, taken: set[str]) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        text = f"cannot import {file.name}: {user_error(error, file)}"
+        text = f"cannot import {file.name}: {user_error(error, program, file)}"
         raise EvaluationError(text) from error
     return module
 
 
-def user_error(error: BaseException, file: Path) -> str:
-    """`path line N: Type: text`, at the last frame in the user's own code."""
+def user_error(error: BaseException, program: Program, file: Path | None = None) -> str:
+    """`path line N: Type: text`, at the last frame in the user's own code (that of `file`)."""
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, SyntaxError) and error.filename:
-        return f"{error.filename} line {error.lineno}: {type(error).__name__}: {error.msg}"
+        where = program.told(error.filename)
+        return f"{where} line {error.lineno}: {type(error).__name__}: {error.msg}"
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if _is_user_file(frame.filename, file)]
+    own = [frame for frame in frames if _is_user_file(frame.filename, file or program.file)]
     if not own:
         return what
-    return f"{own[-1].filename} line {own[-1].lineno}: {what}"
+    return f"{program.told(own[-1].filename)} line {own[-1].lineno}: {what}"
 
 
 def _evaluations(module: ModuleType, file: Path) -> dict[str, tuple[Declaration, Any]]:

@@ -22,7 +22,9 @@ __all__ = ["Reason", "clear", "file_key", "read", "remove", "write"]
 
 @dataclass(frozen=True)
 class Reason:
-    """`evaluation` is None where the checkpoint could not be used by any."""
+    """`evaluation` is None where the checkpoint could not be used by any. `code` is what it was
+    tried in: `mode` (run, current), `tree` of a run's, and `digest`, as keys of results hold it.
+    """
 
     checkpoint: dict[str, Any]
     evaluation: str | None
@@ -31,6 +33,7 @@ class Reason:
     subset: str = "full"
     attempts: int = 0
     traceback: str | None = None
+    code: dict[str, str | None] | None = None
 
 
 def file_key(found: Found) -> str:
@@ -49,6 +52,7 @@ def write(folder: Path, key: str, reason: Reason) -> bool:
         "state": reason.state,
         "attempts": reason.attempts,
         "traceback": reason.traceback,
+        "code": reason.code,
     }
     path = folder / f"{key}.json"
     old = read_json(path)

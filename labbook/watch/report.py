@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
+from labbook.wrapping import width_of, wrapped
+
 if TYPE_CHECKING:
     from labbook.watch.discover import Scene
     from labbook.watch.jobs import State
@@ -61,15 +63,16 @@ def above(lines: Lines) -> Iterator[None]:
 
 
 def show(text: str) -> None:
-    """One line on stdout, at once."""
+    """One line on stdout, at once; a terminal gets it folded."""
     _make_way()
-    print(plain(text), flush=True)
+    print("\n".join(wrapped(plain(text), width_of(sys.stdout))), flush=True)
 
 
 def note(text: str) -> None:
-    """One line on stderr."""
+    """One line on stderr; a terminal gets it folded."""
     _make_way()
-    print(f"labbook watch: {plain(text)}", file=sys.stderr, flush=True)
+    lines = wrapped(f"labbook watch: {plain(text)}", width_of(sys.stderr))
+    print("\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _make_way() -> None:

@@ -113,6 +113,32 @@ def test_two_files_are_one_watcher_and_do_not_count_for_each_other(lab: Lab):
     assert "evaluation.py and other.py both have an evaluation called 'validation'" in done.stderr
 
 
+def test_two_watchers_with_different_code_make_a_result_each_and_show_says_so(lab: Lab):
+    run = lab.run()
+    for step in (1, 2, 3):
+        run.save(step)
+    files = []
+    for place, factor in (("one", "1.0"), ("other", "2.0")):
+        (lab.root / place).mkdir()
+        text = EVALUATION.replace('"loss": F', f'"loss": {factor} * F')
+        files.append(lab.write(text, f"{place}/evaluation.py"))
+    watchers = [lab.watch(str(file), "--once", "--poll", "0.2") for file in files]
+    done = [watcher.finish() for watcher in watchers]
+    assert [each.returncode for each in done] == [0, 0], [each.stderr for each in done]
+    assert [each.stdout.count("step ") for each in done] == [3, 3]
+    metas = [json.loads(pq.read_schema(p).metadata[b"labbook"]) for p in run.results()]
+    assert len({meta["key"] for meta in metas}) == 6
+    losses: dict[int, dict[str, float]] = {}
+    for meta in metas:
+        at = losses.setdefault(meta["checkpoint"]["step"], {})
+        at[meta["code"]["key_digest"]] = meta["metrics"]["loss"]
+    for two in losses.values():
+        small, large = sorted(two.values())
+        assert large == pytest.approx(2 * small)
+    shown = lab.labbook("show", run.paths.id).stdout
+    assert "validation: made with 2 codes, which differ in evaluation.py: not comparable" in shown
+
+
 def test_only_the_runs_of_a_group(lab: Lab):
     inside, outside = lab.run(1), lab.run(2)
     row = json.loads(inside.paths.run_json.read_text())
