@@ -11,12 +11,12 @@ import click
 
 from labbook.book.text import clean
 from labbook.book.throttle import HELD_BACK, decoded
-from labbook.cli.host_now import host_now, live_runs
 from labbook.cli.machine import percent_text
 from labbook.cli.options import book_option, echo_json, json_option, open_here
 from labbook.cli.tables import Column, has_colour, render, terminal_width
 from labbook.cli.wording import bytes_text, local_time, number_text
 from labbook.errors import BookNotFound, RunNotFound
+from labbook.upkeep.host_now import host_now, live_runs
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book

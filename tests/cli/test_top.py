@@ -10,8 +10,9 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from labbook.cli import host_now, main
+from labbook.cli import main
 from labbook.client import gauge_gpu, gauge_nvidia
+from labbook.upkeep import host_now
 from tests.cli.conftest import environment
 from tests.client.fake_nvml import GIB, FakeNvml
 

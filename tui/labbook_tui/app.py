@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -11,6 +12,7 @@ from textual.binding import Binding, BindingType
 from textual.filter import NoColor
 from textual.theme import Theme
 
+from labbook_tui.bars import Keys
 from labbook_tui.driver import DiffDriver
 from labbook_tui.feed import Feed, Fresh
 from labbook_tui.lines import Lines
@@ -20,8 +22,6 @@ from labbook_tui.screens.base import BaseScreen
 from labbook_tui.screens.runs import RunsScreen
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from textual import events
     from textual.driver import Driver
 
@@ -135,11 +135,54 @@ class LabbookApp(App[None]):
                 self.pop_screen()
         elif page == 9:
             if not isinstance(screen, CompareScreen):
-                self.push_screen(CompareScreen())
+                self.push_screen(CompareScreen(*self._compared()))
         elif isinstance(screen, RunScreen):
             screen.action_view(page)
         elif isinstance(screen, BaseScreen) and screen.at_run():
             self.push_screen(RunScreen(None, page, screen.at_run()))
+
+    def _compared(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
+        """Ids and letters of the runs to compare, and why these."""
+        marks, home = self.marks, self.screen_stack[1]
+        ids = list(marks.ids)
+        if len(ids) == 1 and marks.baseline and marks.baseline not in ids:
+            ids.insert(0, marks.baseline)
+        if len(ids) >= 2:
+            return tuple(ids), tuple(marks.letter(run_id) or "*" for run_id in ids), ""
+        at = self.screen.at_run() if isinstance(self.screen, BaseScreen) else ""
+        at = ids[0] if ids else at
+        other, why = home.rival(at) if isinstance(home, RunsScreen) and at else ("", "")
+        return ((other, at), ("A", "B"), why) if other else ((), (), "")
+
+    def action_copy(self) -> None:
+        """Copy what is under the cursor, through the terminal (OSC 52)."""
+        text = self.screen.copied() if isinstance(self.screen, BaseScreen) else ""
+        if not text:
+            self.tell("nothing to copy here")
+            return
+        self.copy_to_clipboard(text)
+        self.tell(f"copied: {text}")
+
+    def action_export(self) -> None:
+        """Write what is shown to files in the working directory."""
+        from labbook_tui.export import export
+
+        shown = self.screen.shown() if isinstance(self.screen, BaseScreen) else None
+        if shown is None:
+            self.tell("nothing to export here")
+            return
+        try:
+            paths = export(shown, Path.cwd())
+        except OSError as error:
+            self.tell(f"not exported: {error}", is_wrong=True)
+            return
+        self.tell(f"written: {' '.join(str(path) for path in paths)}")
+
+    def tell(self, text: str, is_wrong: bool = False) -> None:
+        """Say something in the footer of the present screen, until the next key."""
+        found = self.screen.query(Keys)
+        if found:
+            found.first().tell(text, is_wrong)
 
     def action_go(self, page: int) -> None:
         """A digit."""

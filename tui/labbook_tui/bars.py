@@ -60,15 +60,26 @@ class Keys(Lines):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.keys: list[tuple[str, str]] = []
+        self.note = ""
+        self.is_wrong = False
+
+    def tell(self, note: str, is_wrong: bool = False) -> None:
+        """Say something in place of the keys, until they are shown anew or a key is pressed."""
+        if (note, is_wrong) != (self.note, self.is_wrong):
+            self.note, self.is_wrong = note, is_wrong
+            self.redraw()
 
     def show(self, keys: list[tuple[str, str]]) -> None:
         """Replace the keys."""
-        if keys != self.keys:
-            self.keys = keys
+        if keys != self.keys or self.note:
+            self.keys, self.note = keys, ""
             self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """One line."""
+        if self.note:
+            style = self.ink.of("bad" if self.is_wrong else "good")
+            return [fit([seg(" " + cut(self.note, width - 2), style)], width, self.ink.bar)]
         return [fit(keys_line(self.keys, width, self.ink), width, self.ink.bar)]
 
 

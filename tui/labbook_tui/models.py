@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointRow",
     "ChosenModel",
+    "CompareModel",
     "ConditionsModel",
     "CurvesModel",
+    "DifferenceRow",
     "Entry",
     "EvaluationsModel",
     "EventRow",
@@ -27,6 +29,8 @@ __all__ = [
     "Example",
     "Gauge",
     "GaugesModel",
+    "HostModel",
+    "MeasureRow",
     "Outcome",
     "OutputModel",
     "Problem",
@@ -203,3 +207,49 @@ class EventsModel:
 
     summary: RunSummary
     rows: tuple[EventRow, ...]
+
+
+@dataclass(frozen=True)
+class DifferenceRow:
+    """One thing that differs between runs: `values` has one text a run, or one remark."""
+
+    section: str
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """A result of two runs; `low` and `high` bound b - a (95 %, paired) over `n` examples."""
+
+    name: str
+    a: float | None
+    b: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    caveat: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class CompareModel:
+    """Runs side by side; `stamp` changes with them. `measures` and `patch` are of two runs."""
+
+    stamp: tuple[tuple[str, str, int], ...]
+    runs: tuple[RunSummary, ...]
+    names: tuple[str, ...]
+    name: str
+    curves: dict[str, Curve]
+    headline: str
+    is_warning: bool
+    rows: tuple[DifferenceRow, ...]
+    patch: tuple[str, ...]
+    measures: tuple[MeasureRow, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class HostModel:
+    """This machine now, as `labbook top --once --json` prints it."""
+
+    found: dict[str, Any]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from labbook.book.text import clean
+from labbook_tui.marks import Marks
 from labbook_tui.models import RunsModel
 from labbook_tui.palette import Ink
 from labbook_tui.series import is_loss, is_validation, lower_is_better
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     RunColumn = Column[RunSummary]
 
-__all__ = ["primary_series", "run_columns", "sort_key"]
+__all__ = ["best_of", "primary_series", "run_columns", "sort_key"]
 
 ARGUMENTS_FIRST = 12
 SERIES_MOST = 6
@@ -44,10 +46,38 @@ def primary_series(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
     return chosen, [name for name in names if name not in chosen]
 
 
-def run_columns(model: RunsModel, ink: Ink) -> list[RunColumn]:
-    """State, name and dirty mark stay; then values, results, arguments that differ, the rest."""
+def best_of(rows: list[RunSummary], model: RunsModel) -> tuple[RunSummary, str] | None:
+    """The best of some runs, and by what: the first metric of evaluations, else the first series
+    of which it is known whether more is better."""
+    tried: list[tuple[str, Callable[[RunSummary], float | None]]] = [
+        (f"{name}.{metric}", partial(_result_of, name=name, metric=metric))
+        for name, metric in model.metrics
+    ]
+    tried += [(name, partial(_last_of, name=name)) for name in primary_series(model.series)[0]]
+    for name, value in tried:
+        lower = lower_is_better(name.rpartition(".")[2])
+        known = [(found, run) for run in rows if (found := value(run)) is not None]
+        known = [pair for pair in known if not math.isnan(pair[0])]
+        if lower is not None and known:
+            pick = min if lower else max
+            return pick(known, key=lambda pair: pair[0])[1], name
+    return None
+
+
+def _result_of(run: RunSummary, name: str, metric: str) -> float | None:
+    return run.results.get(name, {}).get(metric)
+
+
+def _last_of(run: RunSummary, name: str) -> float | None:
+    stat = run.stats.get(name)
+    return stat.last if stat else None
+
+
+def run_columns(model: RunsModel, ink: Ink, marks: Marks) -> list[RunColumn]:
+    """Mark, state, name and dirty mark stay; then values, results, arguments that differ, the
+    rest."""
     first, rest = primary_series(model.series)
-    columns = [*_fixed_columns(ink)]
+    columns = [_mark_column(ink, marks), *_fixed_columns(ink)]
     for place, name in enumerate(first):
         columns += _series_columns(name, model, ink, with_best=place == 0)
     columns += [_result_column(pair, model, ink) for pair in model.metrics[:4]]
@@ -55,6 +85,17 @@ def run_columns(model: RunsModel, ink: Ink) -> list[RunColumn]:
     for name in rest[: SERIES_MOST - len(first)]:
         columns += _series_columns(name, model, ink, with_best=False)
     return [*columns, *_last_columns(model, ink)]
+
+
+def _mark_column(ink: Ink, marks: Marks) -> RunColumn:
+    def cell(run: RunSummary) -> Cell:
+        index = marks.index(run.id)
+        star = "*" if run.id == marks.baseline else ""
+        if index is None:
+            return star, ink.of("text", "b")
+        return marks.letter(run.id) + star, ink.series(index, "b")
+
+    return Column("mark", "", cell, least=2, most=2, spacer=0)
 
 
 def _fixed_columns(ink: Ink) -> list[RunColumn]:

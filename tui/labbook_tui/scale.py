@@ -21,6 +21,10 @@ class Axis:
     ticks: tuple[tuple[float, str], ...]
     log: bool = False
 
+    def part(self, value: float) -> float:
+        """Where a value lies: 0 at the low end, 1 at the high one."""
+        return (value - self.low) / (self.high - self.low)
+
 
 def _nice_step(span: float, count: int) -> float:
     rough = span / max(1, count)

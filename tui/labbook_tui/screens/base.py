@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
 
-from labbook_tui.bars import LEAST, Small
+from labbook_tui.bars import LEAST, Keys, Small
 from labbook_tui.models import Want
 from labbook_tui.palette import Ink
 
@@ -30,6 +30,7 @@ class _Host(Protocol):
     marks: Marks
 
     def go(self, page: int) -> None: ...
+    def tell(self, text: str, is_wrong: bool = False) -> None: ...
 
 
 class BaseScreen(Screen[None]):
@@ -98,6 +99,12 @@ class BaseScreen(Screen[None]):
         """Tell the reader what is visible; nothing is polled for a page that is not."""
         if self.is_current:
             self.host.feed.want(() if self.has_class("small") else self.wants())
+
+    def on_key(self) -> None:
+        """What was said in the footer has been read."""
+        found = self.query(Keys)
+        if found:
+            found.first().tell("")
 
     def on_screen_resume(self) -> None:
         """Shown again: read again."""

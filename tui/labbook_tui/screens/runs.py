@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from labbook.book.text import clean
 from labbook_tui.bars import Header, Keys, Prompt
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import CurvesModel, Problem, Reading, RunsModel, Want
 from labbook_tui.palette import seg
 from labbook_tui.preview import Preview
 from labbook_tui.query import matches, parse
-from labbook_tui.run_columns import run_columns, sort_key
+from labbook_tui.run_columns import best_of, run_columns, sort_key
 from labbook_tui.screens.base import BaseScreen
+from labbook_tui.shown import Shown
 from labbook_tui.states import now_ns
 from labbook_tui.table import VTable
-from labbook_tui.text import cut, grouped, plural
+from labbook_tui.text import cut, grouped, plural, value_text
 
 if TYPE_CHECKING:
     from textual import events
@@ -33,6 +35,8 @@ KEYS = [
     ("/", "filter"),
     ("s S", "sort"),
     ("h l", "columns"),
+    ("space", "mark"),
+    ("c", "compare"),
     ("p", "preview"),
     ("?", "help"),
     ("q", "quit"),
@@ -48,6 +52,10 @@ class RunsScreen(BaseScreen):
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
         ("s S", "sort by the next column; reverse"),
         ("h l", "scroll columns"),
+        ("space", "mark to compare: A to G"),
+        ("b", "the baseline that one marked run is compared with"),
+        ("u", "take all marks away"),
+        ("c", "compare the marked runs; else this one with its rival"),
         ("p", "preview on or off"),
         ("/", "filter: lr<.01 state:killed since:2d -tag:debug"),
     ]
@@ -56,6 +64,10 @@ class RunsScreen(BaseScreen):
         Binding("s", "sort(1)", "sort by the next column"),
         Binding("S", "reverse", "reverse the order"),
         Binding("p", "preview", "preview on or off"),
+        Binding("space", "mark", "mark", show=False),
+        Binding("b", "baseline", "baseline", show=False),
+        Binding("u", "unmark", "no marks", show=False),
+        Binding("c", "app.go(9)", "compare", show=False),
         Binding("escape", "clear", "clear the filter"),
     ]
 
@@ -71,7 +83,7 @@ class RunsScreen(BaseScreen):
     def page(self) -> Iterable[Widget]:
         """Header, table, preview, prompt, footer."""
         yield Header(id="head")
-        yield VTable(id="runs", frozen=3)
+        yield VTable(id="runs", frozen=4)
         yield Preview(id="preview")
         yield Prompt(id="prompt")
         yield Keys(id="keys")
@@ -144,7 +156,7 @@ class RunsScreen(BaseScreen):
         first = self.model is None
         self.model = model
         self.table.empty = EMPTY if not model.rows else "no run matches the filter: esc clears it"
-        self.table.set_columns(run_columns(model, self.host.ink))
+        self.table.set_columns(run_columns(model, self.host.ink, self.host.marks))
         self._reorder(first)
 
     def _reorder(self, first: bool = False) -> None:
@@ -266,8 +278,84 @@ class RunsScreen(BaseScreen):
             self.table.sorted_by = (key, not is_down)
             self._reorder()
 
+    def action_mark(self) -> None:
+        """Mark the run under the cursor, or take its mark away, and go on to the next."""
+        run = self.table.current
+        if run is None:
+            return
+        if not self.host.marks.toggle(run.id):
+            self.host.tell("seven runs are marked: u takes all marks away")
+        self._show_marks()
+        self.table.action_move(1)
+
+    def action_baseline(self) -> None:
+        """The run under the cursor is what a single marked one is compared with; again: none."""
+        run, marks = self.table.current, self.host.marks
+        if run is not None:
+            marks.baseline = "" if marks.baseline == run.id else run.id
+            self._show_marks()
+
+    def action_unmark(self) -> None:
+        """No marks."""
+        self.host.marks.clear()
+        self._show_marks()
+
+    def _show_marks(self) -> None:
+        self.table.redraw()
+        self._head()
+
+    def rival(self, run_id: str) -> tuple[str, str]:
+        """The run to compare another with, and why: the baseline, else the best, else the one
+        before; "" where there is none."""
+        model, marks = self.model, self.host.marks
+        rows = [run for run in (model.rows if model else ()) if run.id != run_id]
+        if not rows or model is None:
+            return "", ""
+        if marks.baseline and marks.baseline != run_id:
+            return marks.baseline, "with the baseline"
+        found = best_of(rows, model)
+        if found is not None:
+            return found[0].id, f"with the best other run by {clean(found[1])}"
+        older = [run for run in rows if run.id < run_id]
+        return (max(run.id for run in older), "with the run before") if older else ("", "")
+
+    def copied(self) -> str:
+        """The id of the run under the cursor."""
+        return self.at_run()
+
+    def shown(self) -> Shown | None:
+        """The table as filtered and sorted, its values as recorded."""
+        if self.model is None:
+            return None
+        columns = [column for column in self.table.columns if column.sort is not None]
+        rows = [
+            [_plain(column.sort(run) if column.sort else None) for column in columns]
+            for run in (self.table.rows[index] for index in self.table.order)
+        ]
+        return Shown("runs", tuple(column.key for column in columns), rows)
+
+    def remembered(self) -> dict[str, Any]:
+        """Filter, order and preview."""
+        return {
+            "filter": self.filter,
+            "sorted_by": self.table.sorted_by,
+            "has_preview": self.has_preview,
+        }
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Filter, order and preview."""
+        self.filter = str(memory.get("filter") or "")
+        order = memory.get("sorted_by")
+        if isinstance(order, list) and len(order) == 2:
+            self.table.sorted_by = (str(order[0]), bool(order[1]))
+        self.has_preview = bool(memory.get("has_preview", True))
+
     def action_preview(self) -> None:
         """Show or hide the curve below."""
         self.has_preview = not self.has_preview
         self._share(self.size.height)
         self.ask()
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, str | int | float) or value is None else value_text(value)
