@@ -176,7 +176,7 @@ class LabbookApp(App[None]):
         except OSError as error:
             self.tell(f"not exported: {error}", is_wrong=True)
             return
-        self.tell(f"written: {' '.join(str(path) for path in paths)}")
+        self.tell(f"written: {' '.join(path.name for path in paths)}  in {Path.cwd()}")
 
     def tell(self, text: str, is_wrong: bool = False) -> None:
         """Say something in the footer of the present screen, until the next key."""

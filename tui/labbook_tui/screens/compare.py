@@ -377,5 +377,5 @@ def _measure_line(row: MeasureRow, names: int, ink: Ink) -> Line:
     line.append(seg(f"  {number(delta, 3):>11}", style))
     if row.low is not None and row.high is not None:
         span = f"  {number(row.low, 3)} to {number(row.high, 3)}, n {grouped(row.n or 0)}"
-        line.append(seg(span + ("" if is_clear else ", no more than noise"), style))
+        line.append(seg(span + ("" if is_clear else ", noise"), style))
     return line

@@ -70,7 +70,7 @@ class _Pane(View):
             [],
             self._measured("processors", "cpu", load, width),
             self._measured("memory", "memory", memory, width),
-            self._rates(gauges),
+            *self._rates(gauges),
             [],
             *self._gpus(found, width),
             [],
@@ -93,17 +93,19 @@ class _Pane(View):
             seg(sparkline(values, room, ink.glyphs, 0.0, 100.0), ink.of("accent")),
         ]
 
-    def _rates(self, gauges: dict[str, Any]) -> Line:
-        words = []
-        for title, names in (
-            ("disks", ("disk.read", "disk.write")),
-            ("network", ("network.received", "network.sent")),
+    def _rates(self, gauges: dict[str, Any]) -> list[Line]:
+        lines: list[Line] = []
+        for title, *sides in (
+            ("disks", ("disk.read", "read"), ("disk.write", "written")),
+            ("network", ("network.received", "received"), ("network.sent", "sent")),
         ):
-            rates = [gauges.get(f"{name}_bytes_per_s") for name in names]
-            texts = ["?" if rate is None else f"{bytes_text(rate)}/s" for rate in rates]
-            verbs = ("read", "written") if title == "disks" else ("in", "out")
-            words.append(f"{title} {texts[0]} {verbs[0]}, {texts[1]} {verbs[1]}")
-        return [seg(f" {'':12}  {'   '.join(words)}", self.ink.of("dim"))]
+            words = []
+            for name, verb in sides:
+                rate = gauges.get(f"{name}_bytes_per_s")
+                words.append(f"{verb} {'?' if rate is None else f'{bytes_text(rate)}/s'}")
+            text = seg(f"{'':20}{'  '.join(words)}", self.ink.of("dim"))
+            lines.append([seg(f" {pad(title, 12)}", self.ink.of("text")), text])
+        return lines
 
     def _gpus(self, found: dict[str, Any], width: int) -> list[Line]:
         ink = self.ink
@@ -131,7 +133,7 @@ class _Pane(View):
             share = 1 - disk["free_bytes"] / disk["total_bytes"]
             meaning = "bad" if share > 0.98 else "warn" if share > 0.9 else "text"
             size = f"{bytes_text(disk['free_bytes'])} free of {bytes_text(disk['total_bytes'])}"
-            book = "  the book lies here" if disk["has_book"] else ""
+            book = "  (the book)" if disk["has_book"] else ""
             lines.append(
                 [
                     seg(f" {pad('disk', 12)}", ink.of("text")),
