@@ -89,10 +89,11 @@ def draw(
     rows = height - 3
     seen = _in_sight(strands, options)
     if not any(_has_value(values) for values in seen):
-        head = legend(title, curves, width, ink, options, "")
+        head = legend(title, curves, width, ink, options, left_out="")
         return Drawn(_nothing(fit(head, width), curves, size, ink, options))
     axis_y, outside = _axis_y(seen, rows, options)
-    head = legend(title, curves, width, ink, options, _left_out(curves, outside, options))
+    left_out = _left_out(curves, outside, options)
+    head = legend(title, curves, width, ink, options, left_out=left_out)
     gutter = max(3, *(len(label) for _, label in axis_y.ticks)) if axis_y.ticks else 3
     columns = width - gutter - 1
     axis_x = _axis_x(strands, columns, options)
@@ -100,7 +101,7 @@ def draw(
     if options.log_x and options.cursor is not None:
         at = math.log10(options.cursor) if options.cursor > 0 else None
         shown = replace(options, cursor=at)
-    plot = paint(strands, (columns, rows), (axis_x, axis_y), ink, shown.cursor, options.letters)
+    plot = paint(strands, (columns, rows), (axis_x, axis_y), ink, shown)
     labels = _rows_of_ticks(axis_y, rows)
     body = [[*_gutter(labels.get(row, ""), gutter, ink), *row_of(plot, row)] for row in range(rows)]
     lines = [fit(head, width), *body, *_bottom(axis_x, gutter, columns, ink, options)]
@@ -204,9 +205,8 @@ def _axis_x(strands: list[Strand], columns: int, options: ChartOptions) -> Axis:
     if limits is not None:
         low, high = limits
     else:
-        known = [strand.x[np.isfinite(strand.y)] for strand in strands]
-        low = min(float(x[0]) for x in known if len(x))
-        high = max(float(x[-1]) for x in known if len(x))
+        ends = [end for strand in strands for end in _ends(strand)]
+        low, high = min(ends), max(ends)
         if options.x_kind != "clock" and not options.log_x:
             if 0 <= low <= 0.1 * high:
                 low = 0.0
@@ -220,6 +220,15 @@ def _axis_x(strands: list[Strand], columns: int, options: ChartOptions) -> Axis:
     if options.x_kind == "clock":
         return clock_axis(low, high, count)
     return linear_axis(low, high, count, slack=0)
+
+
+def _ends(strand: Strand) -> list[float]:
+    """The first and the last x with a value; none without values."""
+    known = np.isfinite(strand.y)
+    first, last = int(known.argmax()) if len(known) else 0, len(known) - 1
+    if not len(known) or not known[first]:
+        return []
+    return [float(strand.x[first]), float(strand.x[last - int(known[::-1].argmax())])]
 
 
 def _rows_of_ticks(axis: Axis, rows: int) -> dict[int, str]:

@@ -54,7 +54,7 @@ def value_at(curve: Curve, x: float, weight: float = 0.0) -> float | None:
 
 
 def legend(
-    title: str, curves: list[Curve], width: int, ink: Ink, options: ChartOptions, left_out: str
+    title: str, curves: list[Curve], width: int, ink: Ink, options: ChartOptions, *, left_out: str
 ) -> Line:
     """Title, then each curve's letter, name and value (at the cursor if there is one), if they fit.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from labbook_tui.lines import Line
 from labbook_tui.palette import LETTERS, Ink
 from labbook_tui.raster import BRAILLE, PLAIN, column_ranges, dots, pack
 from labbook_tui.scale import Axis
+
+if TYPE_CHECKING:
+    from labbook_tui.chart import ChartOptions
 
 __all__ = ["Plot", "Strand", "cell_of", "paint", "row_of"]
 
@@ -49,10 +53,9 @@ def paint(
     size: tuple[int, int],
     axes: tuple[Axis, Axis],
     ink: Ink,
-    cursor: float | None,
-    letters: bool,
+    options: ChartOptions,
 ) -> Plot:
-    """Draw everything into cells of `size` (width, height)."""
+    """Draw everything into cells of `size` (width, height); the cursor is in the axis' units."""
     (width, height), (axis_x, axis_y) = size, axes
     marker = BRAILLE if ink.glyphs.braille else PLAIN
     codes = np.zeros((height, width), np.uint32)
@@ -72,9 +75,9 @@ def paint(
             lay(strand.x, strand.raw, band)
     for index, strand in enumerate(strands):
         lay(strand.x, strand.y, ink.series(index))
-    if letters and len(strands) > 1:
+    if options.letters and len(strands) > 1:
         _letters(strands, plot, ink)
-    _crosshair(plot, ink, cursor)
+    _crosshair(plot, ink, options.cursor)
     return plot
 
 
@@ -105,8 +108,7 @@ def _letters(strands: list[Strand], plot: Plot, ink: Ink) -> None:
                 at = plot.axis_x.low + part * (plot.axis_x.high - plot.axis_x.low)
                 place = int(np.searchsorted(strand.x[ends], at))
                 if 0 < place < len(ends):
-                    row, column = _spot(strand, int(ends[place]), plot)
-                    _write(plot, (row, column), LETTERS[index], style)
+                    _write(plot, _spot(strand, int(ends[place]), plot), LETTERS[index], style)
 
 
 def _spot(strand: Strand, at: int, plot: Plot) -> tuple[int, int]:

@@ -36,7 +36,7 @@ def ema(values: Floats, weight: float, x: Floats | None = None) -> Floats:
             decay[1:] = np.power(weight, distance / ordinary)
     scale = float(np.abs(known).max()) or 1.0
     sums = _decayed(np.stack([known / scale, np.ones(len(known))]), decay)
-    average = sums[0] / sums[1] * scale
+    average: Floats = sums[0] / sums[1] * scale
     if len(known) == len(values):
         return average
     out = values.copy()

@@ -1,4 +1,4 @@
-"""Curves: a grid of charts over one x, one large on demand, with a cursor that reads exact values."""
+"""Curves: charts of one x in a grid or one large, with a cursor that reads exact values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from labbook_tui.palette import LETTERS, seg
 from labbook_tui.read_out import Rows, place_text
 from labbook_tui.series import group, matching, ordered
 from labbook_tui.shown import Shown
-from labbook_tui.text import number, plural
+from labbook_tui.text import number
 from labbook_tui.views.base import View
 from labbook_tui.window import moved, newest, zoomed
 
@@ -337,8 +337,12 @@ class CurvesView(View):
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Take up what is of the right type, leave the rest."""
-        flags = {n: v for n in ("log_x", "log_y", "raw", "clip") if (v := memory.get(n)) in (0, 1)}
-        self.options = replace(self.options, **{name: bool(v) for name, v in flags.items()})
+        flags: dict[str, Any] = {
+            name: memory[name]
+            for name in ("log_x", "log_y", "raw", "clip")
+            if isinstance(memory.get(name), bool)
+        }
+        self.options = replace(self.options, **flags)
         smooth = memory.get("smooth")
         if smooth in WEIGHTS:
             self.options = replace(self.options, smooth=smooth)
