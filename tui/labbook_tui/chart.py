@@ -88,7 +88,7 @@ def draw(
     strands = [_strand(curve, options) for curve in curves]
     rows = height - 3
     seen = _in_sight(strands, options)
-    if not any(_has_value(values) for values in seen):
+    if not any(_has_value(values) for part in seen for values in part):
         head = legend(title, curves, width, ink, options, left_out="")
         return Drawn(_nothing(fit(head, width), curves, size, ink, options))
     axis_y, outside = _axis_y(seen, rows, options)
@@ -134,32 +134,46 @@ def _limits(options: ChartOptions) -> tuple[float, float] | None:
     return (math.log10(low), math.log10(high)) if low > 0 else None
 
 
-def _in_sight(strands: list[Strand], options: ChartOptions) -> list[Floats]:
-    """Values between the limits of x, with the nearest on either side; infinite ones as NaN."""
-    limits, found = _limits(options), []
+def _in_sight(strands: list[Strand], options: ChartOptions) -> tuple[list[Floats], list[Floats]]:
+    """Smoothed lines, and values as logged, between the limits of x with the nearest on each side.
+
+    Infinite ones are NaN.
+    """
+    limits = _limits(options)
+    smooth: list[Floats] = []
+    logged: list[Floats] = []
     for strand in strands:
         part = slice(None)
         if limits is not None:
             first, last = np.searchsorted(strand.x, limits)
             part = slice(max(0, int(first) - 1), int(last) + 1)
-        found += [values[part] for values in (strand.y, strand.raw) if values is not None]
-    return [np.where(np.isinf(v), np.nan, v) if np.isinf(v).any() else v for v in found]
+        logged.append(_known((strand.y if strand.raw is None else strand.raw)[part]))
+        if strand.raw is not None:
+            smooth.append(_known(strand.y[part]))
+    return smooth, logged
+
+
+def _known(values: Floats) -> Floats:
+    return np.where(np.isinf(values), np.nan, values) if np.isinf(values).any() else values
 
 
 def _has_value(values: Floats) -> bool:
     return bool(len(values)) and not math.isnan(float(np.fmax.reduce(values)))
 
 
-def _axis_y(seen: list[Floats], rows: int, options: ChartOptions) -> tuple[Axis, int]:
+def _axis_y(
+    seen: tuple[list[Floats], list[Floats]], rows: int, options: ChartOptions
+) -> tuple[Axis, int]:
     """The axis, and how many values in sight lie outside it."""
     outside = 0
     if options.y_limits is not None:
         low, high = options.y_limits
     else:
-        known = [values for values in seen if _has_value(values)]
+        known = [values for part in seen for values in part if _has_value(values)]
         if options.clip:
             low, high = _quantiles(known)
-            outside = sum(int(((v < low) | (v > high)).sum()) for v in known)
+            logged = [values for values in seen[1] if _has_value(values)]
+            outside = sum(int(((v < low) | (v > high)).sum()) for v in logged)
         else:
             low = min(float(np.fmin.reduce(values)) for values in known)
             high = max(float(np.fmax.reduce(values)) for values in known)
@@ -205,7 +219,8 @@ def _axis_x(strands: list[Strand], columns: int, options: ChartOptions) -> Axis:
     if limits is not None:
         low, high = limits
     else:
-        ends = [end for strand in strands for end in _ends(strand)]
+        # also where values are NaN: that they go on without a value is seen
+        ends = [float(x) for strand in strands if len(strand.x) for x in strand.x[[0, -1]]]
         low, high = min(ends), max(ends)
         if options.x_kind != "clock" and not options.log_x:
             if 0 <= low <= 0.1 * high:
@@ -220,15 +235,6 @@ def _axis_x(strands: list[Strand], columns: int, options: ChartOptions) -> Axis:
     if options.x_kind == "clock":
         return clock_axis(low, high, count)
     return linear_axis(low, high, count, slack=0)
-
-
-def _ends(strand: Strand) -> list[float]:
-    """The first and the last x with a value; none without values."""
-    known = np.isfinite(strand.y)
-    first, last = int(known.argmax()) if len(known) else 0, len(known) - 1
-    if not len(known) or not known[first]:
-        return []
-    return [float(strand.x[first]), float(strand.x[last - int(known[::-1].argmax())])]
 
 
 def _rows_of_ticks(axis: Axis, rows: int) -> dict[int, str]:

@@ -22,7 +22,7 @@ def place_text(axis: str, at: float) -> str:
         return clock_text(at)
     if axis == "time":
         return f"time {elapsed_text(at) if abs(at) >= 60 else number(at) + 's'}"
-    return f"{axis} {grouped(int(at)) if float(at).is_integer() else number(at, 6)}"
+    return f"{axis} {grouped(int(at)) if float(at).is_integer() else f'{at:.6g}'}"
 
 
 class Rows(Sequence[Sequence[object]]):

@@ -12,7 +12,7 @@ from labbook.book.text import clean
 from labbook_tui.chart import ChartOptions, Drawn, draw
 from labbook_tui.curve import Curve
 from labbook_tui.legend import last_words, value_at, weight_of
-from labbook_tui.lines import Line, beside, fit
+from labbook_tui.lines import Line, beside, fit, width_of
 from labbook_tui.models import CurvesModel, Want
 from labbook_tui.palette import LETTERS, seg
 from labbook_tui.read_out import Rows, place_text
@@ -145,12 +145,17 @@ class CurvesView(View):
 
     def charts(self) -> list[tuple[str, list[str]]]:
         """(title, series) of every chart that the filter lets through."""
-        names = matching(self.model.names if self.model else (), self.pattern)
+        names = matching(self._names(), self.pattern)
         return [(name, [name]) for name in ordered(names)] if self.is_tiled else group(names)
+
+    def _names(self) -> tuple[str, ...]:
+        """All series but the one that is x."""
+        model = self.model
+        return tuple(name for name in model.names if name != model.axis) if model else ()
 
     def search(self, text: str) -> str:
         """Only charts of series that match; when none does, what was shown stays."""
-        names = self.model.names if self.model else ()
+        names = self._names()
         found = matching(names, text)
         if not found and names:
             return f"0 of {len(names)} series"
@@ -256,18 +261,21 @@ class CurvesView(View):
         else:
             line = self._read_out(charts[self.chosen][1])
         words = self._window_words()
+        if width_of(line) + len(words) + 2 > width:
+            line = self._read_out(charts[self.chosen][1], short=True)
         return [*fit(line, width - len(words) - 2), seg("  " + words, ink.of("dim"))]
 
     def _window_words(self) -> str:
         limits, axis = self.options.x_limits, self.model.axis if self.model else ""
         if limits is None:
             return ""
-        low, high = (place_text(axis, float(number(at, 5))) for at in limits)
+        fine = 10.0 ** np.floor(np.log10(limits[1] - limits[0]) - 2)
+        low, high = (place_text(axis, float(round(at / fine) * fine)) for at in limits)
         name = "" if axis == "clock" else axis + " "
         words = f"{name}{low.removeprefix(name)} to {high.removeprefix(name)}"
         return words + ("  following " if self.is_following else " ")
 
-    def _read_out(self, names: list[str]) -> Line:
+    def _read_out(self, names: list[str], short: bool = False) -> Line:
         """Exact values at the cursor: as logged, and smoothed where it is."""
         at, ink = self.options.cursor, self.ink
         if at is None or self.model is None:
@@ -275,12 +283,13 @@ class CurvesView(View):
         line: Line = [seg(f" {place_text(self.model.axis, at)}", ink.of("accent", "b"))]
         for index, curve in enumerate(self._curves(names)):
             letter = LETTERS[index % 26] + " " if len(names) > 1 else ""
+            name = "" if short and letter else curve.name + " "
             words = number(value_at(curve, at), 6)
             weight = weight_of(curve, self.options)
-            line += [seg(f"   {letter}{curve.name} ", ink.series(index)), seg(words)]
+            line += [seg(f"   {letter}{name}", ink.series(index)), seg(words)]
             if weight > 0:
                 smooth = number(value_at(curve, at, weight), 4)
-                line.append(seg(f" (smooth {smooth})", ink.of("dim")))
+                line.append(seg(f" {'~' if short else 'smooth '}{smooth}", ink.of("dim")))
         return line
 
     def _chosen_curves(self) -> list[Curve]:
