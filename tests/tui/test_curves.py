@@ -39,7 +39,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def opened(app, pilot) -> CurvesView:
-    await until(pilot, "varied")
+    await until(pilot, "A train")
     await pilot.press("2")
     await until(pilot, lambda text: "8 Events" in text and "A train" in text)
     return app.screen.query_one(CurvesView)
@@ -133,7 +133,7 @@ async def test_tiles_keep_the_chart_and_search_keeps_what_was_shown(book: Path) 
         await pilot.press("t", "slash", *"loss -val")
         await until(pilot, "1 of 5 series")
         assert view.charts() == [("loss", ["train/loss"])]
-        await pilot.press(*"xyz")
+        await pilot.press("space", *"xyz")
         await until(pilot, "0 of 5 series")
         assert view.charts() == [("loss", ["train/loss"])]
         await pilot.press("escape")

@@ -510,12 +510,14 @@ class CurvesView(View):
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Closer, at the pointer."""
+        event.stop()
         found = self._under(event)
         if found is not None:
             self._zoom(found[1], 0.7)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         """Further away, at the pointer."""
+        event.stop()
         found = self._under(event)
         if found is not None:
             self._zoom(found[1], 1 / 0.7)
