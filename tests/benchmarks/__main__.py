@@ -32,6 +32,7 @@ NAMES = (
     "finish_time",
     "memory",
     "run_table",
+    "curve_draw",
     "series_read",
     "start_many",
     "gauges_cost",

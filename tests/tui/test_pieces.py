@@ -166,7 +166,9 @@ def test_chart_says_when_there_is_nothing_to_draw() -> None:
     assert "no values yet" in words(Curve("a", some[:0], some[:0]))
     assert "no finite value" in words(Curve("a", some, some * math.nan))
     assert "no positive value" in words(Curve("a", some, -some - 1), log_y=True)
-    assert "2.000 then nan" in words(Curve("a", some, np.array([1.0, 2.0, math.nan])))
+    assert "nan since step 2, last finite 2.000" in words(
+        Curve("a", some, np.array([1.0, 2.0, math.nan]))
+    )
 
 
 @given(st.integers(0, 5000), st.integers(1, 200), st.booleans())

@@ -31,9 +31,9 @@ class Curve:
     _smooth: dict[float, Floats] = field(default_factory=dict, repr=False)
 
     def smoothed(self, weight: float) -> Floats:
-        """The moving average, computed once for each weight."""
+        """The moving average over x, computed once for each weight."""
         if weight not in self._smooth:
             from labbook_tui.smooth import ema
 
-            self._smooth[weight] = ema(self.y, weight)
+            self._smooth[weight] = ema(self.y, weight, self.x)
         return self._smooth[weight]

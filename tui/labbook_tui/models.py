@@ -75,11 +75,16 @@ class RunsModel:
 
 @dataclass(frozen=True, eq=False)
 class CurvesModel:
-    """Curves of one run: those asked for, and the names of all there are."""
+    """Curves of one run: those asked for, and the names of all there are.
+
+    `axis` is what their x is; `axes` are all that it can be.
+    """
 
     summary: RunSummary
     names: tuple[str, ...]
     curves: dict[str, Curve] = field(default_factory=dict)
+    axis: str = "step"
+    axes: tuple[str, ...] = ("step",)
 
 
 @dataclass(frozen=True, eq=False)

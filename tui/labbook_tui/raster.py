@@ -39,31 +39,33 @@ def column_ranges(
 
     `x` is ascending. Columns the line does not touch hold NaN.
     """
-    bottom, top = np.full(columns, np.inf), np.full(columns, -np.inf)
-    finite = np.isfinite(x) & np.isfinite(y)
-    piece = np.cumsum(~finite, dtype=np.int64)[finite]  # points of one unbroken line share a number
-    x, y = x[finite], y[finite]
+    bottom, top = np.full(columns, np.nan), np.full(columns, np.nan)
+    if not np.isfinite(x).all():
+        known = np.isfinite(x)
+        x, y = x[known], y[known]
     if not len(x) or high <= low:
-        return np.full(columns, np.nan), np.full(columns, np.nan)
-    first, last = np.searchsorted(x, low, "left"), np.searchsorted(x, high, "right")
-    if last > first:
-        where = ((x[first:last] - low) * (columns / (high - low))).astype(np.int64)
-        where = np.minimum(where, columns - 1)
-        starts = np.flatnonzero(np.diff(where, prepend=-1))
-        inside = y[first:last]
-        bottom[where[starts]] = np.minimum.reduceat(inside, starts)
-        top[where[starts]] = np.maximum.reduceat(inside, starts)
+        return bottom, top
     edges: Floats = low + np.arange(columns + 1, dtype=np.float64) * ((high - low) / columns)
-    crossing = _at(edges, x, y, piece)
+    starts = np.searchsorted(x, edges, "left")
+    starts[-1] = np.searchsorted(x, high, "right")
+    # what stands right before and behind the window leads lines into it
+    first, last = max(0, int(starts[0]) - 1), min(len(x), int(starts[-1]) + 1)
+    x, y, starts = x[first:last], y[first:last], starts - first
+    if np.isinf(y).any():
+        y = np.where(np.isinf(y), np.nan, y)
+    filled = np.flatnonzero(starts[:-1] < starts[1:])
+    if len(filled):
+        inside = y[: starts[-1]]
+        bottom[filled] = np.fmin.reduceat(inside, starts[filled])
+        top[filled] = np.fmax.reduceat(inside, starts[filled])
+    crossing = _at(edges, x, y)
     for side in (crossing[:-1], crossing[1:]):
         np.fmin(bottom, side, out=bottom)
         np.fmax(top, side, out=top)
-    empty = bottom > top
-    bottom[empty] = top[empty] = np.nan
     return bottom, top
 
 
-def _at(edges: Floats, x: Floats, y: Floats, piece: NDArray[np.int64]) -> Floats:
+def _at(edges: Floats, x: Floats, y: Floats) -> Floats:
     """The polyline's value at `edges`; NaN outside it and in its gaps."""
     if len(x) < 2:
         return np.full(len(edges), np.nan)
@@ -73,8 +75,7 @@ def _at(edges: Floats, x: Floats, y: Floats, piece: NDArray[np.int64]) -> Floats
     before = after - 1
     width = x[after] - x[before]
     part = np.divide(edges - x[before], width, out=np.zeros(len(edges)), where=width > 0)
-    value = y[before] + part * (y[after] - y[before])
-    return np.where(inside & (piece[before] == piece[after]), value, np.nan)
+    return np.where(inside, y[before] + part * (y[after] - y[before]), np.nan)
 
 
 def dots(bottom: Floats, top: Floats, low: float, high: float, rows: int) -> Bools:

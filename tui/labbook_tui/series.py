@@ -5,7 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["group", "is_loss", "is_setting", "lower_is_better", "ordered", "split"]
+__all__ = [
+    "group",
+    "is_loss",
+    "is_progress",
+    "is_setting",
+    "lower_is_better",
+    "matching",
+    "ordered",
+    "split",
+]
 
 _LOWER = re.compile(
     r"loss|error|err$|nll|perplexity|ppl|bpb|bpc|rmse|mse|mae|^wer$|^cer$|fid|regret"
@@ -18,6 +27,9 @@ _TRAIN = re.compile(r"^(train|training)$")
 _SETTING = re.compile(
     r"^(lr|learning_rate|epoch|step|time|seconds|samples|tokens|momentum|beta\d?|wd)$"
 )
+
+
+_PROGRESS = re.compile(r"^(epochs?|samples|samples_seen|tokens|tokens_seen|examples|iterations?)$")
 
 
 def split(name: str) -> tuple[str, str]:
@@ -39,6 +51,24 @@ def is_validation(name: str) -> bool:
 def is_setting(name: str) -> bool:
     """Whether the program sets it (learning rate, epoch): there is no noise in it to smooth."""
     return bool(_SETTING.match(split(name)[1].lower()))
+
+
+def is_progress(name: str) -> bool:
+    """Whether it counts what the training has seen, by its name: others can be drawn over it."""
+    return bool(_PROGRESS.match(split(name)[1].lower()))
+
+
+def matching(names: Iterable[str], text: str) -> list[str]:
+    """Names that hold every word of the text; none of those with a `-` before them."""
+    words = [word for word in text.lower().split() if word != "-"]
+    return [
+        name
+        for name in names
+        if all(
+            (word[1:] not in name.lower()) if word[0] == "-" else (word in name.lower())
+            for word in words
+        )
+    ]
 
 
 def is_loss(name: str) -> bool:

@@ -13,33 +13,61 @@ _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 Floats = NDArray[np.float64]
 
 
-def ema(values: Floats, weight: float) -> Floats:
-    """Debiased exponential moving average, `s[t] = w·s[t-1] + (1-w)·x[t]` over `1 - w**t`.
+def ema(values: Floats, weight: float, x: Floats | None = None) -> Floats:
+    """Debiased exponential moving average: every earlier value counts `weight**distance` as much.
 
-    (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980, section 3.) Values that are not finite
-    stay as they are and do not enter the average. Blocks of 64 points are one matrix product each,
-    so that a million points take milliseconds.
+    The distance is in points or, with `x` (ascending), in median distances of x, so that a gap
+    forgets and a burst does not. Evenly spaced, this is `s[t] = w·s[t-1] + (1-w)·v[t]` over
+    `1 - w**t` (Kingma and Ba, 2015, https://arxiv.org/abs/1412.6980, section 3). Values that are
+    not finite stay as they are and do not enter the average.
     """
     values = np.asarray(values, np.float64)
     if weight <= 0 or len(values) < 2:
         return values
     finite = np.isfinite(values)
-    known = values[finite]
-    n = len(known)
-    blocks = -(-n // _BLOCK)
-    padded = np.zeros(blocks * _BLOCK)
-    padded[:n] = known
-    lag = np.arange(_BLOCK)[:, None] - np.arange(_BLOCK)[None, :]
-    kernel = np.where(lag >= 0, (1 - weight) * weight ** np.maximum(lag, 0), 0.0)  # (t, s)
-    inner = padded.reshape(blocks, _BLOCK) @ kernel.T  # (blocks, 64), each begun at zero
-    carry, last, decay = np.zeros(blocks), 0.0, weight**_BLOCK
-    for block, end in enumerate(inner[:, -1].tolist()):
-        carry[block] = last
-        last = last * decay + end
-    inner += carry[:, None] * weight ** np.arange(1, _BLOCK + 1)
+    known = values if finite.all() else values[finite]
+    if len(known) < 2:
+        return values
+    decay = np.full(len(known), weight)
+    if x is not None:
+        distance = np.diff(x if len(known) == len(values) else x[finite])
+        ordinary = float(np.median(distance))
+        if ordinary > 0:
+            decay[1:] = np.power(weight, distance / ordinary)
+    scale = float(np.abs(known).max()) or 1.0
+    sums = _decayed(np.stack([known / scale, np.ones(len(known))]), decay)
+    average: Floats = sums[0] / sums[1] * scale
+    if len(known) == len(values):
+        return average
     out = values.copy()
-    out[finite] = inner.reshape(-1)[:n] / -np.expm1(np.arange(1, n + 1) * np.log(weight))
+    out[finite] = average
     return out
+
+
+def _decayed(terms: Floats, decay: Floats) -> Floats:
+    """`s[t] = decay[t]·s[t-1] + terms[t]` for terms (n_sums, points).
+
+    All blocks advance together, one point a step; their ends obey the same rule.
+    """
+    n = len(decay)
+    blocks = -(-n // _BLOCK)
+    kept, sums = _in_blocks(decay, blocks), [_in_blocks(one, blocks) for one in terms]
+    for at in range(1, _BLOCK):
+        for one in sums:
+            one[at] += one[at - 1] * kept[at]
+        kept[at] *= kept[at - 1]
+    if blocks > 1:
+        ends = _decayed(np.stack([one[-1] for one in sums]), kept[-1])
+        for one, end in zip(sums, ends, strict=True):
+            one[:, 1:] += kept[:, 1:] * end[:-1]
+    return np.stack([one.T.reshape(-1)[:n] for one in sums])
+
+
+def _in_blocks(values: Floats, blocks: int) -> Floats:
+    """Values as (place in a block, block), filled up with zeros."""
+    padded = np.zeros(blocks * _BLOCK)
+    padded[: len(values)] = values
+    return np.ascontiguousarray(padded.reshape(blocks, _BLOCK).T)
 
 
 def automatic(n_points: int) -> float:

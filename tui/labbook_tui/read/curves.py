@@ -5,30 +5,86 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from labbook_tui.curve import Curve
 from labbook_tui.models import CurvesModel, Want
 from labbook_tui.read.arrays import curve_arrays, floats, milliseconds
-from labbook_tui.series import group, is_setting, ordered
+from labbook_tui.series import group, is_progress, is_setting, ordered
 
 if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
 
-__all__ = ["build", "build_preview", "result_curves", "series_curve"]
+__all__ = ["axes_of", "build", "build_preview", "result_curves", "series_curve"]
+
+Floats = NDArray[np.float64]
 
 FIRST_NAMES = 12
+TIMES = ("time", "clock")
+"""Axes of seconds: since the start, and since 1970."""
+
+
+def axes_of(reader: RunReader) -> tuple[str, ...]:
+    """What x can be: the series the run named as its axis first, then steps, times, others."""
+    names = reader.names()
+    told = next((r.get("name") for r in reversed([*reader.facts.facts("axis")])), None)
+    first = [told] if isinstance(told, str) and told in names else []
+    others = [name for name in names if is_progress(name) and name not in first]
+    return (*first, "step", *TIMES, *(name for name in others if name not in {"step", *TIMES}))
 
 
 def series_curve(reader: RunReader, name: str, x: str = "step") -> Curve:
-    """One series over `step`, or over hours since the run began (`hours`)."""
+    """One series over an axis of `axes_of`: `time` is seconds since the run began, `clock` since
+    1970; a series is one value of x for each step, in a straight line between its own steps."""
     table = reader.series(name)
     across = floats(table.column("step"))
-    if x == "hours":
-        across = (
-            milliseconds(table.column("time")) - (reader.summary().created_ns or 0) / 1e6
-        ) / 3.6e6
-    steps, values = curve_arrays(across, floats(table.column("value")))
-    return Curve(name, steps, values, points=is_setting(name))
+    if x in TIMES:
+        across = milliseconds(table.column("time")) / 1e3 - _origin(reader, x)
+    elif x != "step":
+        across = _interpolated(across, *_points(reader, x))
+    places, values = curve_arrays(across, floats(table.column("value")))
+    return Curve(name, places, values, points=is_setting(name))
+
+
+def _origin(reader: RunReader, x: str) -> float:
+    return (reader.summary().created_ns or 0) / 1e9 if x == "time" else 0.0
+
+
+def _points(reader: RunReader, name: str) -> tuple[Floats, Floats]:
+    """Steps and values of a series where both are known, one a step."""
+    table = reader.series(name)
+    steps, values = floats(table.column("step")), floats(table.column("value"))
+    known = np.isfinite(steps) & np.isfinite(values)
+    kept, first = np.unique(steps[known], return_index=True)
+    return kept, values[known][first]
+
+
+def _interpolated(steps: Floats, known: Floats, values: Floats) -> Floats:
+    """x at steps; none (NaN, left out) beyond the known ones."""
+    if not len(known):
+        return np.full(len(steps), np.nan)
+    return np.interp(steps, known, values, left=np.nan, right=np.nan)
+
+
+def _results_over(reader: RunReader, results: dict[str, Curve], x: str) -> dict[str, Curve]:
+    """Results over another axis: the x at which their checkpoint's step was logged."""
+    if x in TIMES:
+        stats = reader.stats()
+        longest = max(stats, key=lambda name: stats[name].count, default=None)
+        if longest is None:
+            return {}
+        table = reader.series(longest)
+        known, first = np.unique(floats(table.column("step")), return_index=True)
+        values = milliseconds(table.column("time"))[first] / 1e3 - _origin(reader, x)
+        known, values = known[np.isfinite(known)], values[np.isfinite(known)]
+    else:
+        known, values = _points(reader, x)
+    moved = {name: _interpolated(curve.x, known, values) for name, curve in results.items()}
+    return {
+        name: Curve(name, *curve_arrays(moved[name], curve.y), points=True)
+        for name, curve in results.items()
+        if np.isfinite(moved[name]).any()
+    }
 
 
 def result_curves(reader: RunReader) -> dict[str, Curve]:
@@ -50,11 +106,15 @@ def result_curves(reader: RunReader) -> dict[str, Curve]:
 
 
 def build(reader: RunReader, want: Want) -> CurvesModel:
-    """`want.detail` is the axis, then the names; without names the first dozen is read."""
-    axis, *names = want.detail or ("step",)
-    results = result_curves(reader) if axis == "step" else {}
+    """`want.detail` is the axis, "" for the run's own, then the names; else the first dozen."""
+    asked, *names = want.detail or ("",)
+    axes = axes_of(reader)
+    axis = asked if asked in axes else axes[0]
+    results = result_curves(reader)
     known = reader.names()
     everything = ordered({*known, *results})
+    if axis != "step":
+        results = _results_over(reader, results, axis)
     if not names:
         names = everything[:FIRST_NAMES]
     curves = {
@@ -62,7 +122,7 @@ def build(reader: RunReader, want: Want) -> CurvesModel:
         for name in names
         if name in results or name in known
     }
-    return CurvesModel(reader.summary(), tuple(everything), curves)
+    return CurvesModel(reader.summary(), tuple(everything), curves, axis, axes)
 
 
 def build_preview(reader: RunReader, want: Want) -> CurvesModel:

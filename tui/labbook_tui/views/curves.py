@@ -1,27 +1,36 @@
-"""Curves: a grid of charts, one large on demand, with a cursor that reads exact values."""
+"""Curves: charts of one x in a grid or one large, with a cursor that reads exact values."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from textual.binding import Binding, BindingType
 
 from labbook.book.text import clean
-from labbook_tui.chart import ChartOptions, draw_chart, value_at
+from labbook_tui.chart import ChartOptions, Drawn, draw
 from labbook_tui.curve import Curve
-from labbook_tui.lines import Line, beside, fit
+from labbook_tui.legend import last_words, value_at, weight_of
+from labbook_tui.lines import Line, beside, fit, width_of
 from labbook_tui.models import CurvesModel, Want
 from labbook_tui.palette import LETTERS, seg
-from labbook_tui.series import group
-from labbook_tui.text import grouped, number
+from labbook_tui.read_out import Rows, place_text
+from labbook_tui.series import group, matching, ordered
+from labbook_tui.shown import Shown
+from labbook_tui.text import number
 from labbook_tui.views.base import View
+from labbook_tui.window import moved, newest, zoomed
+
+if TYPE_CHECKING:
+    from textual import events
 
 __all__ = ["CurvesView", "grid_shape"]
 
 WEIGHTS: tuple[float | None, ...] = (None, 0.0, 0.6, 0.9, 0.99)
-AXES = ("step", "hours")
+LOGS = ((False, False), (False, True), (True, False), (True, True))
+"""(log x, log y), in the order of the key."""
+KINDS: dict[str, Literal["elapsed", "clock"]] = {"time": "elapsed", "clock": "clock"}
 LEAST_HEIGHT, LEAST_WIDTH = 9, 36
 
 
@@ -32,8 +41,20 @@ def grid_shape(width: int, height: int, count: int) -> tuple[int, int]:
     return columns, rows
 
 
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A chart as it was last drawn, and where."""
+
+    index: int
+    left: int
+    top: int
+    width: int
+    height: int
+    drawn: Drawn
+
+
 class CurvesView(View):
-    """Charts of a run's series; enter makes one large."""
+    """Charts of a run's series; enter makes one large. Zoom and cursor are those of all charts."""
 
     KIND = "curves"
     NAME = "Curves"
@@ -43,21 +64,28 @@ class CurvesView(View):
         ("← →", "cursor"),
         ("l", "log"),
         ("s", "smooth"),
-        ("r", "raw"),
         ("x", "axis"),
         ("+ - 0", "zoom"),
         ("/", "find"),
+        ("o", "clip"),
+        ("t", "tiles"),
+        ("f", "follow"),
+        ("r", "raw"),
     ]
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
-        ("n N", "next, previous chart"),
-        ("enter", "one chart large"),
-        ("← →", "cursor: exact values"),
-        ("l", "log axis"),
+        ("n N j k", "next, previous chart"),
+        ("enter", "one chart large, or the grid"),
+        ("← →", "cursor: exact values in all charts"),
+        ("l", "linear, log y, log x, both"),
         ("s", "smoothing: by length, 0, .6, .9, .99"),
         ("r", "raw values behind"),
-        ("x", "over steps or hours"),
-        ("+ - 0", "zoom in, out, all"),
-        ("/", "series by name"),
+        ("o", "cut y to 1 to 99 % of the values"),
+        ("x", "over steps, time, clock, epochs …"),
+        ("+ - 0", "zoom in, out, all; also the wheel"),
+        ("[ ] H L", "move the window"),
+        ("f", "follow the newest values"),
+        ("t", "a chart a series, or groups"),
+        ("/", "series by name: words, -word"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n,j,down,tab", "next(1)", "next chart", show=False),
@@ -72,44 +100,75 @@ class CurvesView(View):
         Binding("l", "log", "log axis", show=False),
         Binding("s", "smooth", "smoothing", show=False),
         Binding("r", "raw", "raw values", show=False),
+        Binding("o", "clip", "clip", show=False),
+        Binding("t", "tiles", "tiles", show=False),
         Binding("x", "axis", "x axis", show=False),
         Binding("plus,equals_sign", "zoom(0.5)", "zoom in", show=False),
         Binding("minus", "zoom(2.0)", "zoom out", show=False),
         Binding("0", "fit", "show all", show=False),
+        Binding("left_square_bracket,less_than_sign,H", "pan(-0.25)", "move back", show=False),
+        Binding("right_square_bracket,greater_than_sign,L", "pan(0.25)", "move on", show=False),
+        Binding("f", "follow", "follow", show=False),
     ]
 
     def __init__(self) -> None:
         super().__init__()
         self.model: CurvesModel | None = None
         self.options = ChartOptions()
-        self.axis = "step"
+        self.axis = ""
         self.chosen = 0
         self.is_large = False
+        self.is_tiled = False
+        self.is_following = False
         self.pattern = ""
         self._asked: tuple[str, ...] = ()
+        self._placed: list[_Placed] = []
 
     def want(self, run_id: str) -> Want:
-        """The series in sight."""
+        """The series in sight; the axis "" is the run's own."""
         return Want(self.KIND, run_id, (self.axis, *self._asked))
 
     def accept(self, model: object) -> None:
         """Keep the model, and ask for series in sight that it lacks."""
-        if isinstance(model, CurvesModel):
-            self.model = model
-            self._look()
+        if not isinstance(model, CurvesModel):
+            return
+        if self.model is not None and model.axis != self.model.axis:
+            self.options = replace(self.options, cursor=None, x_limits=None)
+        self.model = model
+        self.options = replace(
+            self.options, x_name=clean(model.axis), x_kind=KINDS.get(model.axis, "number")
+        )
+        if self.is_following and self.options.x_limits is not None:
+            limits = newest(self.options.x_limits, self._span())
+            self.options = replace(self.options, x_limits=limits)
+        self._look()
 
     def charts(self) -> list[tuple[str, list[str]]]:
         """(title, series) of every chart that the filter lets through."""
-        names = self.model.names if self.model else ()
-        return group(name for name in names if self.pattern in name.lower())
+        names = matching(self._names(), self.pattern)
+        return [(name, [name]) for name in ordered(names)] if self.is_tiled else group(names)
+
+    def _names(self) -> tuple[str, ...]:
+        """All series but the one that is x."""
+        model = self.model
+        return tuple(name for name in model.names if name != model.axis) if model else ()
 
     def search(self, text: str) -> str:
-        """Only charts whose series hold the text."""
-        self.pattern = text.lower()
+        """Only charts of series that match; when none does, what was shown stays."""
+        names = self._names()
+        found = matching(names, text)
+        if not found and names:
+            return f"0 of {len(names)} series"
+        self.pattern = text
         self.chosen = 0
         self._look()
         self.redraw()
-        return f"{len(self.charts())} charts" if text else ""
+        return f"{len(found)} of {len(names)} series" if text.strip() else ""
+
+    def _ask(self) -> None:
+        ask = getattr(self.screen, "ask", None) if self.is_attached else None
+        if ask is not None:
+            ask()
 
     def _in_sight(self) -> list[tuple[str, list[str]]]:
         charts = self.charts()
@@ -127,43 +186,42 @@ class CurvesView(View):
         missing = self.model is not None and any(name not in self.model.curves for name in names)
         if missing and names != self._asked:
             self._asked = names
-            ask = getattr(self.screen, "ask", None)
-            if ask is not None:
-                ask()
+            self._ask()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """The grid, or the large chart with its read-out."""
-        model = self.model
-        if model is None:
+        self._placed = []
+        if self.model is None:
             return self.waiting()
         charts = self.charts()
         if not charts:
-            text = (
-                f"no series has {self.pattern!r} in its name: esc shows all"
+            return self.note(
+                f"no series has {clean(self.pattern)!r} in its name: esc shows all"
                 if self.pattern
-                else ("no series yet: run.log(loss=loss, step=step) writes one")
+                else "no series yet: run.log(loss=loss, step=step) writes one"
             )
-            return self.note(text)
-        if self.is_large:
-            return self._large(width, height)
-        return self._grid(charts, width, height)
+        self.chosen = min(self.chosen, len(charts) - 1)
+        body = self._large if self.is_large else self._grid
+        has_foot = self.is_large or self.options.cursor is not None or self._window_words() != ""
+        lines = body(charts, width, height - has_foot)
+        return [*lines, self._foot(charts, width)] if has_foot else lines
 
     def _curves(self, names: list[str]) -> list[Curve]:
         known = self.model.curves if self.model else {}
         return [replace(known[name], name=clean(name)) for name in names if name in known]
 
     def _drawn(
-        self, title: str, names: list[str], width: int, height: int, large: bool
+        self, index: int, chart: tuple[str, list[str]], place: tuple[int, int, int, int]
     ) -> list[Line]:
-        curves = self._curves(names)
+        """One chart at (left, top, width, height)."""
         live = self.model is not None and self.model.summary.state == "running"
-        options = replace(self.options, live=live, x_name=self.axis)
-        if not large:
-            options = replace(options, cursor=None, x_limits=None)
-        return draw_chart(clean(title), curves, (width, height), self.ink, options)
+        options = replace(self.options, live=live)
+        drawn = draw(clean(chart[0]), self._curves(chart[1]), place[2:], self.ink, options)
+        self._placed.append(_Placed(index, *place, drawn))
+        return list(drawn.lines)
 
     def _grid(self, charts: list[tuple[str, list[str]]], width: int, height: int) -> list[Line]:
-        columns, rows = grid_shape(width, height, len(charts))
+        columns, rows = grid_shape(width, self.size.height, len(charts))
         page = columns * rows
         start = self.chosen // page * page
         chart_height = height // rows
@@ -173,16 +231,18 @@ class CurvesView(View):
             block: list[Line] = []
             used = 0
             for column in range(columns):
-                place = start + row * columns + column
-                if place >= len(charts):
+                index = start + row * columns + column
+                if index >= len(charts):
                     continue
-                drawn = self._drawn(*charts[place], chart_width, chart_height, large=False)
-                if place == self.chosen and len(charts) > 1:
+                left = used + (2 if column else 0)
+                place = (left, row * chart_height, chart_width, chart_height)
+                drawn = self._drawn(index, charts[index], place)
+                if index == self.chosen and len(charts) > 1:
                     drawn[0] = self._pointed(drawn[0], chart_width)
                 block = beside(block, drawn, used, [seg("  ")]) if block else drawn
-                used += chart_width + (2 if column else 0)
+                used = left + chart_width
             lines += block
-        return lines
+        return lines + [[] for _ in range(height - len(lines))]
 
     def _pointed(self, head: Line, width: int) -> Line:
         """The title row of the chart under the cursor."""
@@ -190,43 +250,135 @@ class CurvesView(View):
         first = seg(head[0].text, accent + self.ink.cursor)
         return fit([first, *head[1:]], width)
 
-    def _large(self, width: int, height: int) -> list[Line]:
-        charts = self.charts()
-        title, names = charts[self.chosen]
-        place: Line = [seg(f" chart {self.chosen + 1} of {len(charts)}", self.ink.of("dim"))]
-        return [
-            *self._drawn(title, names, width, height - 1, large=True),
-            self._read_out(names) or place,
-        ]
+    def _large(self, charts: list[tuple[str, list[str]]], width: int, height: int) -> list[Line]:
+        return self._drawn(self.chosen, charts[self.chosen], (0, 0, width, height))
 
-    def _read_out(self, names: list[str]) -> Line:
+    def _foot(self, charts: list[tuple[str, list[str]]], width: int) -> Line:
+        """Exact values at the cursor, else which chart; on the right what part of x is shown."""
+        ink = self.ink
+        if self.options.cursor is None:
+            line: Line = [seg(f" chart {self.chosen + 1} of {len(charts)}", ink.of("dim"))]
+        else:
+            line = self._read_out(charts[self.chosen][1])
+        words = self._window_words()
+        if width_of(line) + len(words) + 2 > width:
+            line = self._read_out(charts[self.chosen][1], short=True)
+        return [*fit(line, width - len(words) - 2), seg("  " + words, ink.of("dim"))]
+
+    def _window_words(self) -> str:
+        limits, axis = self.options.x_limits, self.model.axis if self.model else ""
+        if limits is None:
+            return ""
+        fine = 10.0 ** np.floor(np.log10(limits[1] - limits[0]) - 2)
+        low, high = (place_text(axis, float(round(at / fine) * fine)) for at in limits)
+        name = "" if axis == "clock" else axis + " "
+        words = f"{name}{low.removeprefix(name)} to {high.removeprefix(name)}"
+        return words + ("  following " if self.is_following else " ")
+
+    def _read_out(self, names: list[str], short: bool = False) -> Line:
         """Exact values at the cursor: as logged, and smoothed where it is."""
         at, ink = self.options.cursor, self.ink
-        if at is None:
+        if at is None or self.model is None:
             return []
-        where = grouped(int(at)) if at.is_integer() else number(at, 6)
-        line: Line = [seg(f" {self.axis} {where}", ink.of("accent", "b"))]
+        line: Line = [seg(f" {place_text(self.model.axis, at)}", ink.of("accent", "b"))]
         for index, curve in enumerate(self._curves(names)):
-            value = value_at(curve, at)
-            letter = LETTERS[index] + " " if len(names) > 1 else ""
-            line += [seg(f"   {letter}{curve.name} ", ink.series(index)), seg(number(value, 6))]
+            letter = LETTERS[index % 26] + " " if len(names) > 1 else ""
+            name = "" if short and letter else curve.name + " "
+            words = number(value_at(curve, at), 6)
+            weight = weight_of(curve, self.options)
+            line += [seg(f"   {letter}{name}", ink.series(index)), seg(words)]
+            if weight > 0:
+                smooth = number(value_at(curve, at, weight), 4)
+                line.append(seg(f" {'~' if short else 'smooth '}{smooth}", ink.of("dim")))
         return line
 
-    def _span(self) -> tuple[float, float]:
-        """Limits of x over the curves of the chosen chart."""
+    def _chosen_curves(self) -> list[Curve]:
         charts = self.charts()
-        curves = self._curves(charts[self.chosen][1]) if charts else []
-        xs = [curve.x for curve in curves if len(curve.x)]
-        if not xs:
-            return 0.0, 1.0
-        return min(float(x[0]) for x in xs), max(float(x[-1]) for x in xs)
+        names = charts[min(self.chosen, len(charts) - 1)][1] if charts else []
+        return [curve for curve in self._curves(names) if len(curve.x)]
+
+    def _span(self) -> tuple[float, float]:
+        """Limits of x over all curves in sight."""
+        names = [name for _, series in self._in_sight() for name in series]
+        xs = [curve.x for curve in self._curves(names) if len(curve.x)]
+        low = min((float(x[0]) for x in xs), default=0.0)
+        high = max((float(x[-1]) for x in xs), default=1.0)
+        if self.options.log_x:
+            low = min((float(x[x > 0][0]) for x in xs if (x > 0).any()), default=low)
+        return low, high if high > low else low + 1.0
+
+    def copied(self) -> str:
+        """The values at the cursor as they were logged, without one the last ones."""
+        curves, at = self._chosen_curves(), self.options.cursor
+        if not curves or self.model is None:
+            return ""
+        if at is None:
+            return "  ".join(f"{c.name} {last_words(c, self.model.axis)}" for c in curves)
+        where = place_text(self.model.axis, at)
+        if float(at).is_integer() and self.model.axis not in KINDS:
+            where = f"{self.model.axis} {int(at)}"
+        return "  ".join([where, *(f"{c.name} {value_at(c, at)!r}" for c in curves)])
+
+    def shown(self) -> Shown | None:
+        """The large chart, or all of the grid's page, between the limits of x."""
+        charts = self._in_sight()
+        curves = [c for c in self._curves([n for _, s in charts for n in s]) if len(c.x)]
+        if not curves or self.model is None:
+            return None
+        title = clean(charts[0][0]) if len(charts) == 1 else clean(self.model.summary.name)
+        columns = (self.options.x_name, *(curve.name for curve in curves))
+        rows = Rows(curves, self.options.x_limits)
+        return Shown("curves", columns, rows, title, self.options.x_name, tuple(curves))
+
+    def remembered(self) -> dict[str, Any]:
+        """Axis, scales, smoothing, and what is shown."""
+        options = self.options
+        return {
+            "axis": self.axis,
+            "log_x": options.log_x,
+            "log_y": options.log_y,
+            "smooth": options.smooth,
+            "raw": options.raw,
+            "clip": options.clip,
+            "tiles": self.is_tiled,
+            "pattern": self.pattern,
+        }
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take up what is of the right type, leave the rest."""
+        flags: dict[str, Any] = {
+            name: memory[name]
+            for name in ("log_x", "log_y", "raw", "clip")
+            if isinstance(memory.get(name), bool)
+        }
+        self.options = replace(self.options, **flags)
+        smooth = memory.get("smooth")
+        if smooth in WEIGHTS:
+            self.options = replace(self.options, smooth=smooth)
+        self.axis = axis if isinstance(axis := memory.get("axis"), str) else self.axis
+        self.pattern = text if isinstance(text := memory.get("pattern"), str) else self.pattern
+        self.is_tiled = bool(memory.get("tiles", self.is_tiled))
+        self.redraw()
+
+    def close(self) -> bool:
+        """Back to the grid, then without the cursor; False when neither is there."""
+        if self.is_large:
+            self.action_large()
+            return True
+        had_cursor = self.options.cursor is not None
+        self._set(cursor=None)
+        return had_cursor
+
+    def _set(self, **options: Any) -> None:
+        """Draw with other options."""
+        self.options = replace(self.options, **options)
+        self.redraw()
 
     def action_next(self, by: int) -> None:
         """Another chart."""
         count = len(self.charts())
         if count:
             self.chosen = min(max(0, self.chosen + by), count - 1)
-            self.options = replace(self.options, cursor=None)
             self._look()
             self.redraw()
 
@@ -237,76 +389,135 @@ class CurvesView(View):
     def action_large(self) -> None:
         """One chart over the whole view, or the grid."""
         self.is_large = not self.is_large
-        self.options = replace(self.options, cursor=None, x_limits=None)
         self._look()
-        self.redraw()
-
-    def close(self) -> bool:
-        """Back to the grid; False when it is shown already."""
-        was = self.is_large
-        if was:
-            self.action_large()
-        return was
+        self._set(cursor=None)
 
     def action_cursor(self, by: int) -> None:
-        """Move the reading cursor to the next point of the first curve, a column at a time."""
-        if not self.is_large:
-            self.action_next(by)
-            return
-        charts = self.charts()
-        curves = [c for c in self._curves(charts[self.chosen][1]) if len(c.x)] if charts else []
+        """Move the reading cursor about a column, to a point of the chosen chart."""
+        curves = self._chosen_curves()
         if not curves:
             return
-        low, high = self.options.x_limits or self._span()
-        stride = (high - low) / max(8, self.size.width - 8)
+        x = np.unique(np.concatenate([curve.x for curve in curves]))
+        limits = self.options.x_limits or (float(x[0]), float(x[-1]))
+        x = x[(x >= limits[0]) & (x <= limits[1])]
+        if self.options.log_x:
+            x = x[x > 0]
+        if len(x):
+            self._set(cursor=float(x[self._beside(x, by)]))
+
+    def _beside(self, x: np.ndarray[Any, Any], by: int) -> int:
+        """The place in x of the next stop of the cursor, at least one point on."""
         at = self.options.cursor
-        wanted = high if at is None and by < 0 else low if at is None else at + by * stride
-        x = np.unique(np.concatenate([c.x[np.isfinite(c.x)] for c in curves]))
-        index = int(np.argmin(np.abs(x - wanted)))
-        if at is not None and x[index] == at:
-            index = min(max(0, index + by), len(x) - 1)
-        self.options = replace(self.options, cursor=float(x[index]))
-        self.redraw()
+        if at is None:
+            return len(x) - 1 if by < 0 else 0
+        index = min(int(np.searchsorted(x, at)), len(x) - 1)
+        across = max(8, self._placed[0].drawn.columns if self._placed else 8)
+        scale = np.log10 if self.options.log_x else np.asarray
+        stride = float(scale(x[-1]) - scale(x[0])) / across
+        wanted = float(scale(at)) + by * stride
+        near = int(np.argmin(np.abs(scale(x) - wanted)))
+        return min(max(0, near if (near - index) * by > 0 else index + by), len(x) - 1)
 
     def action_log(self) -> None:
-        """Logarithmic or linear values."""
-        self.options = replace(self.options, log_y=not self.options.log_y)
-        self.redraw()
+        """Linear, log y, log x, both."""
+        present = (self.options.log_x, self.options.log_y)
+        log_x, log_y = LOGS[(LOGS.index(present) + 1) % len(LOGS)]
+        limits = self.options.x_limits
+        if log_x and limits is not None and limits[0] <= 0:
+            limits = None
+        self._set(log_x=log_x, log_y=log_y, x_limits=limits)
 
     def action_smooth(self) -> None:
         """By length, none, 0.6, 0.9, 0.99."""
-        following = WEIGHTS[(WEIGHTS.index(self.options.smooth) + 1) % len(WEIGHTS)]
-        self.options = replace(self.options, smooth=following)
-        self.redraw()
+        self._set(smooth=WEIGHTS[(WEIGHTS.index(self.options.smooth) + 1) % len(WEIGHTS)])
 
     def action_raw(self) -> None:
         """Raw values behind the smooth line, or not."""
-        self.options = replace(self.options, raw=not self.options.raw)
+        self._set(raw=not self.options.raw)
+
+    def action_clip(self) -> None:
+        """y over the middle 98 % of the values, or over all."""
+        self._set(clip=not self.options.clip)
+
+    def action_tiles(self) -> None:
+        """One chart for each series, or for each group."""
+        at = self.charts()[self.chosen][1][0] if self.charts() else ""
+        self.is_tiled = not self.is_tiled
+        found = [index for index, (_, names) in enumerate(self.charts()) if at in names]
+        self.chosen = found[0] if found else 0
+        self._look()
         self.redraw()
 
     def action_axis(self) -> None:
-        """Over steps, or over hours since the start."""
-        self.axis = AXES[(AXES.index(self.axis) + 1) % len(AXES)]
-        self.options = replace(self.options, cursor=None, x_limits=None)
-        ask = getattr(self.screen, "ask", None)
-        if ask is not None:
-            ask()
-        self.redraw()
+        """Over steps, time, the clock, or a series that counts."""
+        if self.model is None:
+            return
+        axes = self.model.axes
+        present = self.axis if self.axis in axes else self.model.axis
+        self.axis = axes[(axes.index(present) + 1) % len(axes)]
+        self.is_following = False
+        self._set(cursor=None, x_limits=None)
+        self._ask()
+
+    def _zoom(self, at: float, factor: float) -> None:
+        span = self._span()
+        limits = zoomed(self.options.x_limits, span, at, factor, self.options.log_x)
+        self.is_following = self.is_following and limits is not None and limits[1] >= span[1]
+        self._set(x_limits=limits)
 
     def action_zoom(self, factor: float) -> None:
-        """Narrow or widen x around the cursor (else around the end); makes the chart large."""
-        if not self.is_large:
-            self.action_large()
-        first, last = self._span()
-        low, high = self.options.x_limits or (first, last)
-        centre = self.options.cursor if self.options.cursor is not None else high
-        low, high = centre - (centre - low) * factor, centre + (high - centre) * factor
-        low, high = max(first, low), min(last, high)
-        limits = None if (low, high) == (first, last) or high <= low else (low, high)
-        self.options = replace(self.options, x_limits=limits)
+        """Narrow or widen x around the cursor, without one around the end."""
+        at = self.options.cursor
+        self._zoom((self.options.x_limits or self._span())[1] if at is None else at, factor)
+
+    def action_pan(self, part: float) -> None:
+        """Move the window over x."""
+        if self.options.x_limits is not None:
+            self.is_following = False
+            self._set(x_limits=moved(self.options.x_limits, self._span(), part))
+
+    def action_follow(self) -> None:
+        """Keep the window at the newest values, or let it stand."""
+        self.is_following = not self.is_following
+        if self.is_following:
+            self._set(x_limits=newest(self.options.x_limits, self._span()))
         self.redraw()
 
     def action_fit(self) -> None:
         """Show all of x again."""
-        self.options = replace(self.options, x_limits=None)
-        self.redraw()
+        self.is_following = False
+        self._set(x_limits=None)
+
+    def _under(self, event: events.MouseEvent) -> tuple[int, float] | None:
+        """The chart under the pointer, and the x."""
+        for placed in self._placed:
+            column, row = event.x - placed.left, event.y - placed.top
+            if 0 <= column < placed.width and 0 <= row < placed.height:
+                at = placed.drawn.x_at(column)
+                return None if at is None else (placed.index, at)
+        return None
+
+    def on_click(self, event: events.Click) -> None:
+        """The cursor to the point nearest to the pointer, in the chart that it is over."""
+        found = self._under(event)
+        if found is None:
+            return
+        self.chosen = found[0]
+        curves = self._chosen_curves()
+        if curves:
+            x = np.concatenate([curve.x for curve in curves])
+            self._set(cursor=float(x[np.argmin(np.abs(x - found[1]))]))
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Closer, at the pointer."""
+        event.stop()
+        found = self._under(event)
+        if found is not None:
+            self._zoom(found[1], 0.7)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Further away, at the pointer."""
+        event.stop()
+        found = self._under(event)
+        if found is not None:
+            self._zoom(found[1], 1 / 0.7)
