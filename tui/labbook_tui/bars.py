@@ -12,11 +12,13 @@ from labbook_tui.text import cut
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.timer import Timer
 
 __all__ = ["LEAST", "Header", "Keys", "Prompt", "Small", "keys_line", "small_lines"]
 
-LEAST = (60, 16)
+LEAST = (60, 15)
 """Columns and rows below which no screen is drawn."""
+SAID_S = 4.0
 
 
 class Header(Lines):
@@ -60,6 +62,8 @@ class Keys(Lines):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.keys: list[tuple[str, str]] = []
+        self.said: tuple[str, str] | None = None
+        self._timer: Timer | None = None
 
     def show(self, keys: list[tuple[str, str]]) -> None:
         """Replace the keys."""
@@ -67,8 +71,25 @@ class Keys(Lines):
             self.keys = keys
             self.redraw()
 
+    def tell(self, text: str, meaning: str = "good") -> None:
+        """Say something in place of the keys for some seconds: cheaper than a box over the page."""
+        if self._timer is not None:
+            self._timer.stop()
+        self.said = (text, meaning)
+        self._timer = self.set_timer(SAID_S, self._unsay)
+        self.redraw()
+
+    def _unsay(self) -> None:
+        self.said = None
+        self.redraw()
+
     def draw(self, width: int, height: int) -> list[Line]:
         """One line."""
+        if self.said is not None:
+            text, meaning = self.said
+            return [
+                fit([seg(f" {cut(text, width - 2)}", self.ink.of(meaning))], width, self.ink.bar)
+            ]
         return [fit(keys_line(self.keys, width, self.ink), width, self.ink.bar)]
 
 

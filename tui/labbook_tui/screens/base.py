@@ -30,6 +30,7 @@ class _Host(Protocol):
     marks: Marks
 
     def go(self, page: int) -> None: ...
+    def recall(self, screen: BaseScreen) -> None: ...
 
 
 class BaseScreen(Screen[None]):
@@ -98,6 +99,10 @@ class BaseScreen(Screen[None]):
         """Tell the reader what is visible; nothing is polled for a page that is not."""
         if self.is_current:
             self.host.feed.want(() if self.has_class("small") else self.wants())
+
+    def on_mount(self) -> None:
+        """Look as it did last time (Textual calls this after a subclass's own)."""
+        self.host.recall(self)
 
     def on_screen_resume(self) -> None:
         """Shown again: read again."""
