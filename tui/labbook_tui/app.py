@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from rich.text import Text
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import NoColor
@@ -20,7 +23,7 @@ from labbook_tui.driver import DiffDriver
 from labbook_tui.feed import Feed, Fresh
 from labbook_tui.lines import Lines
 from labbook_tui.marks import Marks
-from labbook_tui.memory import Memory
+from labbook_tui.memory import Memory, write_log
 from labbook_tui.palette import Glyphs, Ink, depth_of
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.screens.runs import RunsScreen
@@ -74,11 +77,10 @@ class LabbookApp(App[None]):
         Binding("m", "host", "this machine"),
         Binding("y", "copy", "copy"),
         Binding("e", "export", "export"),
-        Binding("colon", "command_palette", "command palette", show=False),
+        Binding("ctrl+p,colon", "command_palette", "command palette", show=False),
         Binding("ctrl+z", "suspend_process", "suspend", show=False),
     ]
     COMMANDS: ClassVar = {LabbookCommands}
-    COMMAND_PALETTE_BINDING = "ctrl+p"
 
     def __init__(
         self,
@@ -123,10 +125,27 @@ class LabbookApp(App[None]):
         self.push_screen(RunsScreen(f"{self.book.parent.name}/{self.book.name}"))
         self.call_after_refresh(self.feed.start)  # the skeleton first
         self.set_interval(KEEP_S, self.keep)
+        if not self.is_headless:
+            for number in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(number, self._told_to_end, number)
         if self.first_run is not None:
             from labbook_tui.screens.run import RunScreen
 
             self.push_screen(RunScreen.named(self.first_run, self.first_page))
+
+    def _told_to_end(self, number: int) -> None:
+        """A signal: the terminal is given back as it was, then the usual exit status."""
+        self.exit(return_code=128 + number)
+
+    def _handle_exception(self, error: Exception) -> None:
+        """Textual's way out of a fault: here with a log and two lines instead of a page of code."""
+        if self.is_headless:  # a test gets the exception itself
+            super()._handle_exception(error)
+            return
+        log = write_log(error)
+        where = f"The traceback is in {log}" if log is not None else "No log could be written."
+        self._return_code = 1
+        self.panic(Text(f"labbook failed: {type(error).__name__}: {clean(error)}\n{where}"))
 
     def on_unmount(self) -> None:
         """Let the reader go."""

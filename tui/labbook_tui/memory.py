@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 import tempfile
+import traceback
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Memory", "state_folder"]
+__all__ = ["Memory", "state_folder", "write_log"]
 
 FORMAT = 1
 _MOST_BYTES = 1_000_000
@@ -24,6 +25,17 @@ def state_folder() -> Path:
     base = os.environ.get("XDG_STATE_HOME", "")
     root = Path(base) if os.path.isabs(base) else Path(os.path.expanduser("~/.local/state"))
     return root / "labbook" / "tui"
+
+
+def write_log(error: BaseException) -> Path | None:
+    """Write a traceback to `crash.log` there, in place of the last one; None when impossible."""
+    path = state_folder() / "crash.log"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        return None
+    return path
 
 
 class Memory:
