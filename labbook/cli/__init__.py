@@ -23,6 +23,7 @@ VERBS = {
         "data": ("labbook.cli.data:data", "Show the data as the model was given it."),
         "diff": ("labbook.cli.comparing:diff", "Show what changed between runs, counted."),
         "top": ("labbook.cli.topping:top", "Watch the machine, and the runs on it."),
+        "tail": ("labbook.cli.tailing:tail", "Print what a run logs, a line an update."),
         "dynamics": ("labbook.cli.observing:dynamics", "Show how examples were learned."),
         "lineage": ("labbook.cli.comparing:lineage", "Show which runs a run was derived from."),
     },

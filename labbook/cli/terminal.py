@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 
 import click
@@ -19,17 +20,46 @@ __all__ = ["open_terminal", "tui"]
     is_flag=True,
     help="Let Textual draw whole regions: for a terminal on which single cells go wrong.",
 )
+@click.option(
+    "--ascii", "ascii_only", is_flag=True, help="No braille and no symbols: for a font without."
+)
+@click.option("--serve", is_flag=True, help="Print how to show it in a browser, and exit.")
 @book_option
-def tui(run: str | None = None, plain_driver: bool = False, book: str | None = None) -> None:
+def tui(
+    run: str | None = None,
+    plain_driver: bool = False,
+    ascii_only: bool = False,
+    serve: bool = False,
+    book: str | None = None,
+) -> None:
     """Open the terminal program, on RUN when one is named.
 
     It reads the book and never writes; q leaves it, ? shows all keys.
     """
-    open_terminal(book, run, plain_driver=plain_driver)
+    if serve:
+        click.echo(_how_to_serve(book, run))
+        return
+    open_terminal(book, run, plain_driver=plain_driver, ascii_only=ascii_only)
+
+
+def _how_to_serve(book: str | None, run: str | None) -> str:
+    words = ["labbook", "tui", "--plain-driver", *([run] if run else [])]
+    words += ["--book", book] if book else []
+    return (
+        "In a browser, on this machine only, by Textual's own server:\n"
+        "  pip install textual-dev\n"
+        f"  textual serve {shlex.quote(shlex.join(words))}\n"
+        "then open http://localhost:8000 (from elsewhere: ssh -L 8000:localhost:8000 HOST)."
+    )
 
 
 def open_terminal(
-    book: str | None, run: str | None, *, page: str = "curves", plain_driver: bool = False
+    book: str | None,
+    run: str | None,
+    *,
+    page: str = "curves",
+    plain_driver: bool = False,
+    ascii_only: bool = False,
 ) -> None:
     """Open the terminal program, on a page of a run when one is named."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -37,7 +67,9 @@ def open_terminal(
             "the terminal program needs a terminal on stdin and stderr; in a pipe use labbook ls"
         )
     if os.environ.get("TERM", "dumb") == "dumb":
-        raise click.ClickException("TERM is 'dumb', which cannot place text: use labbook ls")
+        raise click.ClickException(
+            "TERM is 'dumb', which cannot place text: use labbook ls, or labbook tail RUN"
+        )
     from labbook_tui.start import start
 
-    start(book, run, page=page, plain_driver=plain_driver)
+    start(book, run, page=page, plain_driver=plain_driver, ascii_only=ascii_only)

@@ -36,6 +36,8 @@ PATIENCE_S = 90.0
 class Terminal:
     """`labbook tui` with these arguments in a terminal of this size and these variables."""
 
+    PROGRAM: tuple[str, ...] = ("-m", "labbook.cli", "tui")
+
     def __init__(self, size: tuple[int, int], *arguments: str, **variables: str) -> None:
         columns, rows = size
         self.screen = pyte.Screen(columns, rows)
@@ -44,7 +46,7 @@ class Terminal:
         self._fd, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "labbook.cli", "tui", *arguments],
+            [sys.executable, *self.PROGRAM, *arguments],
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -69,6 +71,15 @@ class Terminal:
     def press(self, keys: str) -> None:
         """Type."""
         os.write(self._fd, keys.encode())
+
+    def signal(self, number: int) -> None:
+        """Send the program a signal."""
+        self._process.send_signal(number)
+
+    def is_stopped(self) -> bool:
+        """Whether the program is stopped, as by Ctrl-Z."""
+        stat = Path(f"/proc/{self._process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "T"
 
     def _read(self) -> bool:
         """Take what has come; False at the end of the program."""

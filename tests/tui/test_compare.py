@@ -6,14 +6,10 @@ import csv
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from labbook_tui.curve import Curve
-from labbook_tui.export import export
 from labbook_tui.marks import Marks
 from labbook_tui.screens.compare import CompareScreen
-from labbook_tui.shown import Shown
 from tests.tui.lab import Lab
 from tests.tui.screens import app_on, until
 
@@ -142,20 +138,3 @@ def test_marks_keep_their_letters() -> None:
     assert marks.letter("more") == "B"
     marks.clear()
     assert marks.ids == ()
-
-
-def test_an_exported_curve_keeps_spikes_and_breaks_at_nan(tmp_path: Path) -> None:
-    y = np.sin(np.arange(50_000) / 500)
-    y[25_000] = 9.0
-    y[30_000:30_100] = np.nan
-    curve = Curve("a <b>", np.arange(50_000.0), y)
-    shown = Shown("x/../y", ("step", "value"), [(1, None)], "a <b>", "step", (curve,))
-    paths = export(shown, tmp_path)
-    assert [path.parent for path in paths] == [tmp_path, tmp_path]
-    assert paths[0].read_text().splitlines() == ["step,value", "1,"]
-    root = ET.parse(paths[1]).getroot()
-    [line] = [node for node in root if node.get("stroke-width") == "1.5"]
-    d = line.get("d") or ""
-    assert d.count("M") == 2
-    heights = [float(point.split(" ")[1]) for point in d.replace("M", "L").split("L")[1:]]
-    assert min(heights) < 60  # the spike, at the top

@@ -74,6 +74,26 @@ def test_live_dashboard_costs_less_than_a_kilobyte_an_update(tmp_path: Path) -> 
         terminal.until("✓ finished")
 
 
+def test_live_run_page_costs_less_than_a_kilobyte_an_update(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "live lab")
+    with (
+        lab.begin("--called", "alive") as process,
+        Terminal((120, 40), "alive", *book_option(lab.book), COLORTERM="truecolor") as terminal,
+    ):
+        assert process.stdin is not None
+        terminal.until(lambda text: "val/loss" in text and "step 60" in text)
+        assert len(terminal.data) < START_BYTES
+        costs = []
+        for step in range(1060, 1120, 10):
+            before = len(terminal.data)
+            process.stdin.write(f"{1000 if step == 1060 else 10}\n")
+            process.stdin.flush()
+            terminal.until(f"step 1 {step % 1000:03d}")
+            costs.append(len(terminal.data) - before)
+        # the first of them rescales the charts
+        assert sum(costs[1:]) < LIVE_BYTES * len(costs[1:]), costs
+
+
 def test_plain_driver_shows_the_same(lab: Lab) -> None:
     screens = []
     for options in ([], ["--plain-driver"]):
@@ -89,7 +109,7 @@ def test_plain_driver_shows_the_same(lab: Lab) -> None:
 def test_small_terminal_gets_a_plain_line(lab: Lab) -> None:
     with Terminal((40, 10), *book_option(lab.book)) as terminal:
         text = terminal.until("labbook ls")
-        assert text.split("\n")[:2] == ["labbook needs 60×16 cells.", "This terminal has 40×10."]
+        assert text.split("\n")[:2] == ["labbook needs 60×15 cells.", "This terminal has 40×10."]
         terminal.press("q")
         assert terminal.finish() == 0
 

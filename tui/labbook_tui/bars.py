@@ -12,11 +12,13 @@ from labbook_tui.text import cut
 
 if TYPE_CHECKING:
     from textual import events
+    from textual.timer import Timer
 
 __all__ = ["LEAST", "Header", "Keys", "Prompt", "Small", "keys_line", "small_lines"]
 
-LEAST = (60, 16)
+LEAST = (60, 15)
 """Columns and rows below which no screen is drawn."""
+SAID_S = 4.0
 
 
 class Header(Lines):
@@ -60,26 +62,34 @@ class Keys(Lines):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.keys: list[tuple[str, str]] = []
-        self.note = ""
-        self.is_wrong = False
-
-    def tell(self, note: str, is_wrong: bool = False) -> None:
-        """Say something in place of the keys, until they are shown anew or a key is pressed."""
-        if (note, is_wrong) != (self.note, self.is_wrong):
-            self.note, self.is_wrong = note, is_wrong
-            self.redraw()
+        self.said: tuple[str, str] | None = None
+        self._timer: Timer | None = None
 
     def show(self, keys: list[tuple[str, str]]) -> None:
         """Replace the keys."""
-        if keys != self.keys or self.note:
-            self.keys, self.note = keys, ""
+        if keys != self.keys:
+            self.keys = keys
             self.redraw()
+
+    def tell(self, text: str, meaning: str = "good") -> None:
+        """Say something in place of the keys for some seconds: cheaper than a box over the page."""
+        if self._timer is not None:
+            self._timer.stop()
+        self.said = (text, meaning)
+        self._timer = self.set_timer(SAID_S, self._unsay)
+        self.redraw()
+
+    def _unsay(self) -> None:
+        self.said = None
+        self.redraw()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """One line."""
-        if self.note:
-            style = self.ink.of("bad" if self.is_wrong else "good")
-            return [fit([seg(" " + cut(self.note, width - 2), style)], width, self.ink.bar)]
+        if self.said is not None:
+            text, meaning = self.said
+            return [
+                fit([seg(f" {cut(text, width - 2)}", self.ink.of(meaning))], width, self.ink.bar)
+            ]
         return [fit(keys_line(self.keys, width, self.ink), width, self.ink.bar)]
 
 

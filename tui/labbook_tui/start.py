@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from labbook.paths import open_book
@@ -15,7 +16,12 @@ __all__ = ["start"]
 
 
 def start(
-    book: str | None, run: str | None = None, *, page: str = "curves", plain_driver: bool = False
+    book: str | None,
+    run: str | None = None,
+    *,
+    page: str = "curves",
+    plain_driver: bool = False,
+    ascii_only: bool = False,
 ) -> None:
     """Open the book and show it until the user leaves; with `run`, on that page of it.
 
@@ -31,7 +37,12 @@ def start(
         return Library(Book(paths))
 
     driver = None if plain_driver else DiffDriver
-    LabbookApp(paths.root, library, run=run_id, page=page, driver_class=driver).run()
+    app = LabbookApp(
+        paths.root, library, run=run_id, page=page, driver_class=driver, ascii_only=ascii_only
+    )
+    app.run()
+    if app.return_code:
+        sys.exit(app.return_code)
 
 
 def _run_id(book: str | None, which: str) -> str:

@@ -9,7 +9,7 @@ from textual.containers import Vertical
 from textual.screen import Screen
 from textual.widget import Widget
 
-from labbook_tui.bars import LEAST, Keys, Small
+from labbook_tui.bars import LEAST, Small
 from labbook_tui.models import Want
 from labbook_tui.palette import Ink
 
@@ -30,7 +30,8 @@ class _Host(Protocol):
     marks: Marks
 
     def go(self, page: int) -> None: ...
-    def tell(self, text: str, is_wrong: bool = False) -> None: ...
+    def recall(self, screen: BaseScreen) -> None: ...
+    def say(self, text: str, meaning: str = "good") -> None: ...
 
 
 class BaseScreen(Screen[None]):
@@ -100,11 +101,9 @@ class BaseScreen(Screen[None]):
         if self.is_current:
             self.host.feed.want(() if self.has_class("small") else self.wants())
 
-    def on_key(self) -> None:
-        """What was said in the footer has been read."""
-        found = self.query(Keys)
-        if found:
-            found.first().tell("")
+    def on_mount(self) -> None:
+        """Look as it did last time (Textual calls this after a subclass's own)."""
+        self.host.recall(self)
 
     def on_screen_resume(self) -> None:
         """Shown again: read again."""

@@ -38,7 +38,7 @@ EVERYWHERE = [
     ("y", "copy what is under the cursor"),
     ("e", "export what is shown"),
     ("T", "light or dark"),
-    ("ctrl+p", "command palette"),
+    (": ctrl+p", "command palette: pages, runs, series, actions"),
     ("?", "this help"),
     ("q", "quit"),
 ]

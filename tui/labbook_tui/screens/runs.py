@@ -284,7 +284,7 @@ class RunsScreen(BaseScreen):
         if run is None:
             return
         if not self.host.marks.toggle(run.id):
-            self.host.tell("seven runs are marked: u takes all marks away")
+            self.host.say("seven runs are marked: u takes all marks away", "warn")
         self._show_marks()
         self.table.action_move(1)
 
