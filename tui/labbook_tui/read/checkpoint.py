@@ -98,7 +98,7 @@ def _correctness(
                 return values
     if target is None or prediction is None or target.dtype != prediction.dtype:
         return None
-                return np.asarray(values, np.float64)
+    return np.asarray(target == prediction, np.float64)
 
 
 def _aligned(other: ResultRows, to: ResultRows) -> ResultRows:

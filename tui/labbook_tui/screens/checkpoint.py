@@ -18,7 +18,7 @@ from labbook_tui.palette import seg
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.shown import Shown
 from labbook_tui.table import Cell, Column, VTable
-from labbook_tui.text import cut, decimals, fixed, folded, grouped, number, plural
+from labbook_tui.text import cut, decimals, fixed, folded, grouped, plural
 from labbook_tui.views.evaluations import gap_text
 from labbook_tui.views.worst import changes, filtered, loss_of, orders, ranked, verdicts
 
@@ -343,4 +343,4 @@ class CheckpointScreen(BaseScreen):
             columns |= {f"before.{name}": v for name, v in model.other.columns.items()}
         lists = [values.tolist() for values in columns.values()]
         rows = [tuple(values[row] for values in lists) for row in self.table.order]
-        return Shown(f"examples-{number(model.rows.step)}", tuple(columns), rows)
+        return Shown(f"examples-{model.rows.step}", tuple(columns), rows)
