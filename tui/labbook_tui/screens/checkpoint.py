@@ -92,9 +92,7 @@ class CheckpointScreen(BaseScreen):
     def page(self) -> Iterable[Widget]:
         """Header, table with the input beside it, prompt, footer."""
         yield Header(id="head")
-        with Horizontal():
-            yield VTable[int](id="table")
-            yield InputPane()
+        yield Horizontal(VTable[int](id="table"), InputPane())
         yield Prompt(id="prompt")
         yield Keys(id="keys")
 
@@ -179,7 +177,7 @@ class CheckpointScreen(BaseScreen):
     def _numbers(self, name: str, values: NDArray[Any]) -> Column[int]:
         if values.dtype == object:
             return Column(name, name, lambda row: (str(values[row] or ""), None), most=32)
-        places = decimals(values[:1000].tolist())
+        places = min(4, decimals(values[:1000].tolist()))
 
         def cell(row: int) -> Cell:
             value = float(values[row])
@@ -190,7 +188,7 @@ class CheckpointScreen(BaseScreen):
         return Column(name, name, cell, right=True)
 
     def _change(self, change: NDArray[np.float64]) -> Column[int]:
-        ink, places = self.host.ink, decimals(change[:1000].tolist())
+        ink, places = self.host.ink, min(4, decimals(change[:1000].tolist()))
 
         def cell(row: int) -> Cell:
             value = float(change[row])

@@ -136,7 +136,7 @@ class EvaluationsView(View):
             head += [seg(pad(title, widths[pair], right=True) + "   ", style)]
         if self._shows_gaps(model):
             head += [seg(pad(title, GAP, right=True) + "  ", ink.of("dim")) for title in GAPS]
-        head.append(seg("examples", ink.of("dim")))
+        head.append(seg("n", ink.of("dim")))
         lines = [head]
         for place in range(self.top, min(len(model.rows), self.top + rows)):
             line = self._row(model, place, metrics, widths)
@@ -193,8 +193,12 @@ class EvaluationsView(View):
                 seg(f" {mark} ", ink.of("good")),
             ]
         if self._shows_gaps(model):
+            places = _gap_places([gap for pair in model.gaps.values() for gap in pair])
             for gap in model.gaps.get(place, (None, None)):
-                line += [seg(pad(gap_text(gap), GAP, right=True), self._gap_style(gap)), seg("  ")]
+                line += [
+                    seg(pad(gap_text(gap, places), GAP, right=True), self._gap_style(gap)),
+                    seg("  "),
+                ]
         name = self.pair[0] if self.pair else ""
         return [*line, *_coverage(row, name, ink)]
 
@@ -376,13 +380,20 @@ def _step_of(row: CheckpointRow) -> str:
     return f"step {grouped(row.step)}" if row.step is not None else row.file
 
 
-def gap_text(gap: Gap | None) -> str:
+def gap_text(gap: Gap | None, places: int | None = None) -> str:
     """`+0.0044 ±0.0031`; `–` where there is nothing to pair."""
     if gap is None:
         return "–"
-    places = decimals([gap.difference, gap.stderr or gap.difference], 2)
+    if places is None:
+        places = _gap_places([gap])
     error = "" if gap.stderr is None else f" ±{fixed(gap.stderr, places)}"
     return f"{'+' if gap.difference > 0 else ''}{fixed(gap.difference, places)}{error}"
+
+
+def _gap_places(gaps: list[Gap | None]) -> int:
+    """Decimals that show two digits of the standard errors, and at most what a column holds."""
+    known = [gap.stderr or gap.difference for gap in gaps if gap is not None]
+    return min(4, decimals(known, 2))
 
 
 def watcher_lines(model: EvaluationsModel, width: int, ink: Ink) -> list[Line]:
