@@ -290,7 +290,7 @@ class EvaluationsView(View):
         """To the best checkpoint by the chosen metric."""
         best = self.model.best.get(self.pair) if self.model and self.pair else None
         if best is not None:
-            self.cursor = best
+            self.cursor, self.told = best, ""
             self.redraw()
 
     def action_open(self) -> None:
