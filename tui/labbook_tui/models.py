@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from labbook.book.summary import RunSummary
+    from labbook.book.watchers import Watcher
+    from labbook.compare.gaps import Gap
 
     Floats = NDArray[np.float64]
 
 __all__ = [
+    "CheckpointModel",
     "CheckpointRow",
     "ChosenModel",
     "CompareModel",
@@ -35,6 +38,7 @@ __all__ = [
     "OutputModel",
     "Problem",
     "Reading",
+    "ResultRows",
     "RunsModel",
     "Want",
 ]
@@ -124,11 +128,17 @@ class Outcome:
     coverage: str
     nonfinite: int
     warnings: tuple[str, ...]
+    key: str = ""
+    code: str = ""
+    """"run" or "current": the code it was evaluated with; "" where it is not recorded."""
 
 
 @dataclass(frozen=True)
 class CheckpointRow:
-    """A checkpoint and what is known about it; `reason` says why a result is missing."""
+    """A checkpoint and what is known about it; `reason` says why a result is missing.
+
+    `outcomes` are by evaluation; those on the mini set by its name with `*` after it.
+    """
 
     step: int | None
     file: str
@@ -136,6 +146,8 @@ class CheckpointRow:
     time_ns: int | None
     outcomes: dict[str, Outcome]
     reason: str
+    path: str = ""
+    """Where the file is; "" when only its result is left."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +159,44 @@ class EvaluationsModel:
     metrics: tuple[tuple[str, str], ...]
     best: dict[tuple[str, str], int]
     training: tuple[Curve, ...]
+    compared: tuple[str, str] | None = None
+    """The metric that `gaps` are of."""
+    gaps: dict[int, tuple[Gap | None, Gap | None]] = field(default_factory=dict)
+    """By row: its metric minus that of the checkpoint before it, and minus the best."""
+    remarks: tuple[str, ...] = ()
+    watchers: tuple[Watcher, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class ResultRows:
+    """The rows of one result by example: `ids` (n,), `columns` of (n,) numbers or texts.
+
+    `correct` (n,) is 1, 0, or NaN where it is not known; None where no column says it.
+    """
+
+    step: int | None
+    file: str
+    ids: NDArray[np.int64]
+    columns: dict[str, NDArray[Any]]
+    correct: Floats | None
+    target: NDArray[Any] | None
+    prediction: NDArray[Any] | None
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointModel:
+    """One result by example and, to compare it with, another one over the same examples.
+
+    `gaps` are paired differences of metrics, the first minus the other; `examples` the inputs that
+    a chosen set over the same data holds, by id; `note` says why there is nothing to compare.
+    """
+
+    summary: RunSummary
+    rows: ResultRows
+    other: ResultRows | None = None
+    gaps: dict[str, Gap] = field(default_factory=dict)
+    examples: dict[int, Example] = field(default_factory=dict)
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import TYPE_CHECKING, Any
 
+from labbook.book.agreement import remarks
 from labbook.book.text import clean
+from labbook.book.watchers import read_watchers
+from labbook.compare.best import ranking
+from labbook.compare.gaps import Gap, gap_between
+from labbook.direction import direction
+from labbook.errors import LabbookError
+from labbook.paths import BookPaths
 from labbook_tui.models import CheckpointRow, EvaluationsModel, Outcome, Want
 from labbook_tui.read.curves import series_curve
-from labbook_tui.series import lower_is_better, ordered, split
+from labbook_tui.series import ordered, split
 
 if TYPE_CHECKING:
     from labbook.book.checkpoints import Checkpoint
@@ -18,9 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = ["best_rows", "build"]
 
+Pair = tuple[str, str]
+
+MOST_GAPS = 200
+"""Checkpoints, from the newest, whose differences are read."""
+_read_gaps: dict[tuple[str, str, str], Gap | None] = {}
+
 
 def build(reader: RunReader, want: Want) -> EvaluationsModel:
-    """All checkpoints, newest first; results whose checkpoint is gone keep a row of their own."""
+    """All checkpoints, newest first; results whose checkpoint is gone keep a row of their own.
+
+    `want.detail` names the evaluation and metric whose differences are read.
+    """
     results = list(reader.results(strict=False))
     reasons = list(reader.reasons())
     rows = [_row(point, results, reasons) for point in reader.checkpoints()]
@@ -35,9 +50,25 @@ def build(reader: RunReader, want: Want) -> EvaluationsModel:
     rank = {name: place for place, name in enumerate(ordered({metric for _, metric in pairs}))}
     metrics = tuple(sorted(pairs, key=lambda pair: (pair[0], rank[pair[1]])))
     curves = tuple(series_curve(reader, name) for name in _training_names(reader.names(), metrics))
+    best = best_rows(rows, metrics, results)
+    compared = want.detail[:2] if want.detail in metrics else metrics[0] if metrics else None
+    pair = (compared[0], compared[1]) if compared else None
     return EvaluationsModel(
-        reader.summary(), tuple(rows), metrics, best_rows(rows, metrics), curves
+        reader.summary(),
+        tuple(rows),
+        metrics,
+        best,
+        curves,
+        pair,
+        _gaps(rows, pair, best, results) if pair else {},
+        tuple(clean(line) for line in remarks(results)),
+        tuple(read_watchers(BookPaths(reader.paths.root.parent.parent))),
     )
+
+
+def _lane(result: Result) -> str:
+    """The evaluation; with `*` where it saw the mini set only, as that is another metric."""
+    return clean(result.evaluation) + ("*" if result.subset == "mini" else "")
 
 
 def _training_names(names: list[str], metrics: tuple[tuple[str, str], ...]) -> list[str]:
@@ -67,16 +98,18 @@ def _row(point: Checkpoint, results: list[Result], reasons: list[dict[str, Any]]
         (r for r in results if _is_of(r.checkpoint, point)),
         key=lambda r: (r.subset == "full", r.meta.get("ended_ns") or 0),
     )
-    outcomes = {clean(r.evaluation): _outcome(r) for r in mine}
+    outcomes = {_lane(r): _outcome(r) for r in mine}
     reason = "" if outcomes else "no result yet: start one with  labbook watch evaluation.py"
     for found in reasons:
         same = _is_of(found.get("checkpoint") or {}, point)
-        if same and found.get("evaluation") not in outcomes:
+        lane = f"{found.get('evaluation')}{'*' if found.get('subset') == 'mini' else ''}"
+        if same and lane not in outcomes:
             tries = found.get("attempts") or 0
             again = f" (tried {tries} times)" if tries > 1 else ""
             reason = clean(f"{found.get('state', 'waiting')}: {found.get('reason', '')}{again}")
     name = clean(os.path.basename(point.file))
-    return CheckpointRow(point.step, name, point.size, point.time_ns, outcomes, reason)
+    path = clean(str(point.path))
+    return CheckpointRow(point.step, name, point.size, point.time_ns, outcomes, reason, path)
 
 
 def _orphans(results: list[Result]) -> list[CheckpointRow]:
@@ -90,7 +123,7 @@ def _orphans(results: list[Result]) -> list[CheckpointRow]:
             name,
             int(found[0].checkpoint.get("size") or 0),
             None,
-            {clean(r.evaluation): _outcome(r) for r in found},
+            {_lane(r): _outcome(r) for r in found},
             "",
         )
         for (step, name), found in by_step.items()
@@ -98,7 +131,7 @@ def _orphans(results: list[Result]) -> list[CheckpointRow]:
 
 
 def _outcome(result: Result) -> Outcome:
-    broken = result.meta.get("n_nonfinite") or {}
+    broken, code = result.meta.get("n_nonfinite") or {}, result.meta.get("code")
     return Outcome(
         {clean(name): float(value) for name, value in result.metrics.items() if value is not None},
         {clean(name): float(value) for name, value in result.stderr.items() if value is not None},
@@ -108,28 +141,57 @@ def _outcome(result: Result) -> Outcome:
         result.coverage,
         sum(int(count) for count in broken.values()) if isinstance(broken, dict) else 0,
         tuple(clean(text) for text in result.meta.get("warnings") or ()),
+        result.key,
+        clean(code.get("mode") or "") if isinstance(code, dict) else "",
     )
 
 
 def best_rows(
-    rows: list[CheckpointRow], metrics: tuple[tuple[str, str], ...]
-) -> dict[tuple[str, str], int]:
-    """The index of the best row for each metric whose name says which way is better.
-
-    Only results over the whole set are compared: a mini set's mean is of other examples.
-    """
-    best: dict[tuple[str, str], int] = {}
+    rows: list[CheckpointRow], metrics: tuple[Pair, ...], results: list[Result]
+) -> dict[Pair, int]:
+    """The row that `labbook best` takes, for each metric whose name says which way is better."""
+    best: dict[Pair, int] = {}
     for name, metric in metrics:
-        lower = lower_is_better(metric)
-        values = [
-            (row.outcomes[name].metrics[metric], index)
-            for index, row in enumerate(rows)
-            if name in row.outcomes
-            and row.outcomes[name].subset == "full"
-            and metric in row.outcomes[name].metrics
-        ]
-        values = [(value, index) for value, index in values if not math.isnan(value)]
-        if lower is not None and len(values) > 1:
-            pick = min if lower else max
-            best[(name, metric)] = pick(values, key=lambda pair: pair[0])[1]
+        if direction(metric) is None:
+            continue
+        subset = "mini" if name.endswith("*") else "full"
+        try:
+            ranked = ranking(results, metric, evaluation=name.removesuffix("*"), subset=subset)
+        except LabbookError:  # a name that had to be cleaned: nothing is claimed about it
+            continue
+        key = ranked.best.key if ranked.best is not None else None
+        places = [i for i, row in enumerate(rows) if name in row.outcomes]
+        for place in places:
+            if rows[place].outcomes[name].key == key:
+                best[(name, metric)] = place
     return best
+
+
+def _gaps(
+    rows: list[CheckpointRow], pair: Pair, best: dict[Pair, int], results: list[Result]
+) -> dict[int, tuple[Gap | None, Gap | None]]:
+    """Paired differences of the newest rows; each is read once, results never change."""
+    name, metric = pair
+    by_key = {(_lane(r), r.key): r for r in results}
+    held = [
+        (place, by_key[(name, row.outcomes[name].key)])
+        for place, row in enumerate(rows)
+        if name in row.outcomes and metric in row.outcomes[name].metrics
+    ]
+    top = next((result for place, result in held if place == best.get(pair)), None)
+    found: dict[int, tuple[Gap | None, Gap | None]] = {}
+    for at, (place, result) in enumerate(held[:MOST_GAPS]):
+        before = held[at + 1][1] if at + 1 < len(held) else None
+        found[place] = (_gap(result, before, metric), _gap(result, top, metric))
+    return found
+
+
+def _gap(a: Result, b: Result | None, metric: str) -> Gap | None:
+    if b is None or a is b or a.meta.get("data_digest") != b.meta.get("data_digest"):
+        return None
+    at = (str(a.path), str(b.path), metric)
+    if at not in _read_gaps:
+        if len(_read_gaps) > 50 * MOST_GAPS:
+            _read_gaps.clear()
+        _read_gaps[at] = gap_between(a, b, metric)[0]
+    return _read_gaps[at]

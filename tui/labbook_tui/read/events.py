@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from labbook.book.agreement import remarks
 from labbook.book.text import clean
 from labbook_tui.models import EventRow, EventsModel, Want
 from labbook_tui.read.arrays import floats, milliseconds
@@ -43,7 +44,29 @@ def build(reader: RunReader, want: Want) -> EventsModel:
         for kind, count in summary.faults.items()
         if count
     ]
-    return EventsModel(summary, tuple(faults + rows))
+    return EventsModel(summary, tuple([*_remarks(reader), *faults, *rows]))
+
+
+def _remarks(reader: RunReader) -> list[EventRow]:
+    """What is to be said against the run as a whole, with what to do where there is something."""
+    said: list[tuple[str, str]] = [("damage", text) for text in reader.damage]
+    dirty = reader.summary().dirty
+    if dirty:
+        names = ", ".join(dirty[:4]) + (f" and {len(dirty) - 4} more" if len(dirty) > 4 else "")
+        said.append(("dirty", f"not as committed: {names}. Commit, so that the run can be found"))
+    results = reader.results(strict=False)
+    said += [("remark", line) for line in remarks(results)]
+    for result in results:
+        name = f"step {result.step}: {result.evaluation}"
+        if result.coverage != "complete":
+            said.append(("incomplete", f"{name} is {result.coverage}"))
+        said += [("warning", f"{name}: {text}") for text in result.meta.get("warnings") or ()]
+        probes = result.meta.get("probes")
+        found = probes.get("found") if isinstance(probes, dict) else None
+        for each in found if isinstance(found, list) else ():
+            if isinstance(each, dict):
+                said.append(("check", f"{name}: {each.get('text')}"))
+    return [EventRow(None, None, kind, clean(text)) for kind, text in dict.fromkeys(said)]
 
 
 def _fields(text: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from labbook_tui.models import Want
 from labbook_tui.read import (
+    checkpoint,
     chosen,
     compare,
     conditions,
@@ -33,6 +34,7 @@ _BUILDERS: dict[str, Builder] = {
     "curves": curves.build,
     "chosen": chosen.build,
     "evaluations": evaluations.build,
+    "checkpoint": checkpoint.build,
     "machine": machine.build,
     "conditions": conditions.build,
     "output": output.build,
@@ -46,6 +48,8 @@ _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
 """Kinds that are not of one run; each returns `before` itself when nothing changed."""
 _POLLED = {"evaluations", "output"}
 """Kinds whose files the run's own change mark does not cover: built each time, compared after."""
+
+_PLAIN = {"rows", "lines", "size", "metrics", "best", "compared", "gaps", "remarks", "watchers"}
 
 KEPT_READERS = 4
 
@@ -96,7 +100,7 @@ def _same(before: object, after: object) -> bool:
     """Whether two models of one kind show the same; only plain fields are compared."""
     if type(before) is not type(after):
         return False
-    plain = [name for name in vars(after) if name in {"rows", "lines", "size", "metrics", "best"}]
+    plain = [name for name in vars(after) if name in _PLAIN]
     return all(getattr(before, name) == getattr(after, name) for name in plain) and (
         getattr(before, "summary", None) == getattr(after, "summary", None)
     )

@@ -1,0 +1,100 @@
+"""Checkpoints, one result by example, and the events, in the real app on a real book."""
+
+from __future__ import annotations
+
+import shlex
+
+import numpy as np
+import pytest
+
+import labbook
+from labbook.compare.best import best
+from labbook_tui.screens.checkpoint import CheckpointScreen
+from labbook_tui.views.evaluations import EvaluationsView
+from labbook_tui.views.events import EventsView
+from tests.tui.lab import Lab
+from tests.tui.screens import app_on, until
+
+pytestmark = pytest.mark.timeout(240)
+
+SIZES = [(80, 24), (120, 40)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_the_best_and_its_difference_are_those_of_labbook_best(
+    lab: Lab, size: tuple[int, int]
+) -> None:
+    reader = labbook.open(lab.book).run("first")
+    told = best(reader, "accuracy")
+    [gap] = told.gaps
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=size) as pilot:
+        await until(pilot, "accuracy")
+        view = app.screen.query_one(EvaluationsView)
+        place = view.model.best[("validation", "accuracy")]
+        assert view.model.rows[place].step == told.ranking.best.step == 40
+        worse = next(i for i, row in enumerate(view.model.rows) if row.step == 20)
+        assert view.model.gaps[worse][1].difference == pytest.approx(gap.difference)
+        assert view.model.gaps[worse][1].stderr == pytest.approx(gap.stderr)
+        await until(pilot, "-0.10")
+        await pilot.press("r")
+        text = await until(pilot, "$ labbook evaluate")
+        assert shlex.split(view.copied())[-1].endswith("step-60.pt")
+        await pilot.press("b")
+        assert view.current.step == 40
+        await until(pilot, lambda text: "$ labbook evaluate" not in text)
+        assert all(len(line) <= size[0] for line in text.split("\n"))
+
+
+async def test_a_checkpoint_by_example_and_against_the_one_before(lab: Lab) -> None:
+    reader = labbook.open(lab.book).run("first")
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, "accuracy")
+        await pilot.press("b", "enter")
+        await until(pilot, "40 examples")
+        screen = app.screen
+        assert isinstance(screen, CheckpointScreen)
+        correct = screen.model.rows.correct
+        assert [correct[row] for row in screen.table.order] == sorted(correct)  # the wrong first
+        await until(pilot, "4 wrong")
+        await pilot.press("slash", *"wrong", "enter")
+        assert len(screen.table.order) == 4
+        await pilot.press("escape")
+        assert len(screen.table.order) == 40
+        await pilot.press("s", "s")
+        assert list(screen.model.rows.ids[list(screen.table.order)]) == list(range(40))
+        await pilot.press("v")
+        text = await until(pilot, "4 newly right")
+        assert "0 newly wrong" in text
+        assert "against the previous, step 20" in text
+        gap = screen.model.gaps["accuracy"]
+        assert (gap.n, gap.difference) == (40, pytest.approx(0.1))
+        await pilot.press("slash", *"new", "enter")
+        ids = screen.model.rows.ids[list(screen.table.order)]
+        assert sorted(ids) == [i for i in np.arange(40) if i % 5 == 0 and i % 10]
+        assert screen.copied() == str(screen.model.rows.ids[screen.table.current])
+        assert len(screen.shown().rows) == 4
+        await pilot.press("escape", "escape")
+        await until(pilot, "to the best")
+
+
+async def test_events_by_kind_and_found(lab: Lab) -> None:
+    reader = labbook.open(lab.book)
+    app = app_on(lab.book, reader.run("broken").id, "events")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, "Traceback")
+        view = app.screen.query_one(EventsView)
+        assert view.model.rows[0].kind == "dirty"
+        while view.kind != "failed":
+            await pilot.press("f")
+        text = await until(pilot, "failed only")
+        assert "RuntimeError: out of memory" in text
+        assert "Traceback" not in text
+        await pilot.press("F", "escape")
+        assert view.kind == ""
+        await pilot.press("slash", *"runtimeerror", "enter")
+        assert "RuntimeError" in view.copied()
+        at = view.cursor
+        await pilot.press("n")
+        assert view.cursor >= at
