@@ -44,7 +44,8 @@ ARROWS = {
     "labbook.cli": {"*"},
     "labbook": {"labbook.errors", "labbook.conditions", "labbook.client", "labbook.book"}
     | {"labbook.watch"},
-    "labbook_tui": GROUND | {"labbook.journal", "labbook.book", "labbook.dynamics"},
+    "labbook_tui": GROUND
+    | {"labbook.journal", "labbook.book", "labbook.dynamics", "labbook.compare", "labbook.upkeep"},
     "labbook_hooks": GROUND | {"labbook.client"},
 }
 """Package -> the packages of ours that it may import, lazily or not."""

@@ -7,7 +7,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from labbook_tui.models import Want
-from labbook_tui.read import chosen, conditions, curves, evaluations, events, machine, output, runs
+from labbook_tui.read import (
+    chosen,
+    compare,
+    conditions,
+    curves,
+    evaluations,
+    events,
+    findings,
+    machine,
+    output,
+    runs,
+)
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book
@@ -29,6 +40,10 @@ _BUILDERS: dict[str, Builder] = {
 }
 _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
     "runs": lambda book, want, before: runs.build(book, before),
+    "overlay": compare.build_overlay,
+    "changes": compare.build_changes,
+    "patch": compare.build_patch,
+    "results": findings.build_results,
 }
 """Kinds that are not of one run; each returns `before` itself when nothing changed."""
 _POLLED = {"evaluations", "output"}
