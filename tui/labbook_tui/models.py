@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CheckpointRow",
     "ChosenModel",
+    "CodeModel",
     "ConditionsModel",
     "CurvesModel",
     "Entry",
@@ -173,6 +174,19 @@ class ConditionsModel:
 
     summary: RunSummary
     entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class CodeModel:
+    """A run's code since it began.
+
+    `committed` is the commit that has it, `changed` names the files of the working tree that are
+    others now than the live run began with; None is "not known", or "in no commit".
+    """
+
+    run: str
+    committed: str | None
+    changed: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,7 @@ from labbook_tui.read.curves import result_curves, series_curve
 from labbook_tui.read.picking import picked
 from labbook_tui.read.readers import reader_of
 from labbook_tui.series import ordered
+from labbook_tui.text import plural
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book
@@ -126,9 +127,13 @@ def _items(section: Section) -> list[ChangeRow]:
             for item in section.items
         ]
     else:
-        rows = [
-            _row(item, is_typed=section.name in {"arguments", "seeds"}) for item in section.items
-        ]
+        is_typed = section.name in {"arguments", "seeds"}
+        # a generator's state differs whenever nobody seeds it: a name says as much as two digests
+        states = [item.name for item in section.items if item.name.startswith("state.")]
+        rows = [_row(i, is_typed=is_typed) for i in section.items if i.name not in states]
+        if states:
+            names = ", ".join(clean(name.removeprefix("state.")) for name in states)
+            rows.append(ChangeRow("note", f"generators began in another state: {names}", (), "dim"))
     return rows + [ChangeRow("note", clean(note), (), "dim") for note in section.notes]
 
 
@@ -179,7 +184,7 @@ def _code(code: CodeDifference) -> list[ChangeRow]:
 def _commit(commit: str | None, n_dirty: int | None) -> str:
     if commit is None:
         return "no commit"
-    return clean(commit)[:10] + (f" +{n_dirty} uncommitted" if n_dirty else "")
+    return clean(commit)[:7] + (f" +{plural(n_dirty, 'dirty file')}" if n_dirty else "")
 
 
 def _rows_of(several: Any) -> list[ChangeRow]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from labbook_tui.models import Want
 from labbook_tui.read import (
     chosen,
+    code,
     compare,
     conditions,
     curves,
@@ -40,6 +41,7 @@ _BUILDERS: dict[str, Builder] = {
 }
 _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
     "runs": lambda book, want, before: runs.build(book, before),
+    "code": code.build,
     "overlay": compare.build_overlay,
     "changes": compare.build_changes,
     "patch": compare.build_patch,

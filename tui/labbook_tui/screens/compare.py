@@ -136,7 +136,7 @@ class CompareScreen(BaseScreen):
             return [*line, seg("reading…", ink.of("dim"))]
         runs, slots = self.about.runs, self.slots()
         arrow = len(runs) == 2
-        room = max(6, (width - 14 - len(self.about.why)) // max(1, len(runs)) - 4)
+        room = max(6, (width - 12) // max(1, len(runs)) - 5)
         for place, run in enumerate(runs):
             slot = slots.get(run.id, place)
             line += [
@@ -144,9 +144,6 @@ class CompareScreen(BaseScreen):
                 seg(f"{LETTERS[slot]} ", ink.series(slot, "b")),
                 seg(f"{cut(clean(run.name), room)} ", ink.series(slot)),
             ]
-        why = f"{self.about.why} "
-        if width_of(line) + len(why) <= width:
-            line = [*fit(line, width - len(why)), seg(why, ink.of("dim"))]
         return line
 
     def _tabs(self) -> Line:
@@ -156,8 +153,11 @@ class CompareScreen(BaseScreen):
             here = view is self.view
             line += [seg(view.NAME, ink.of("accent", "bu") if here else ink.of("dim")), seg("   ")]
         if len(self._everyone) > 2 and self.view is not self.views[0]:
-            shown = "all" if self.about and len(self.about.runs) > 2 else "one pair"
-            line.append(seg(f"{shown}: p takes another", ink.of("dim")))
+            shown = "all runs" if self.about and len(self.about.runs) > 2 else "one pair"
+            line.append(seg(f"{shown}, p goes on", ink.of("dim")))
+        why = f"{self.about.why} " if self.about else ""
+        if why and width_of(line) + len(why) <= self.size.width:
+            line = [*fit(line, self.size.width - len(why)), seg(why, ink.of("dim"))]
         return line
 
     # ------------------------------------------------------------------ keys

@@ -101,7 +101,8 @@ class FindingsView(Scrolled):
             ("better in B", "worse in B") if found.lower is not None else ("more in B", "less in B")
         )
         half = (width - 3) // 2
-        places = decimals(v for row in (*found.less[:20], *found.more[:20]) for v in (row.a, row.b))
+        values = (v for row in (*found.less[:20], *found.more[:20]) for v in (row.a, row.b))
+        places = min(4, decimals(values))
         most = max(FEWEST, self.size.height - len(self.model.rows if self.model else ()) - 8)
         blocks = [
             _block((title, count, meaning), rows[:most], places, half, ink)
@@ -142,8 +143,8 @@ def result_lines(rows: tuple[ResultRow, ...], width: int, ink: Ink) -> list[Line
     if not rows:
         return []
     part = min(14, max(len(row.part) for row in rows))
-    room = max(8, min(28, max(len(row.name) for row in rows), width - part - 52))
-    head = f" {'':<{part}} {'':<{room}} {'A':>9} {'B':>9} {'B - A':>10}  {'± s.e.':<8} {'n':>5}"
+    room = max(8, min(28, max(len(row.name) for row in rows), width - part - 51))
+    head = f" {'':<{part}} {'':<{room}} {'A':>9} {'B':>9} {'B - A':>10}  {'± s.e.':<7} {'n':>4}"
     lines: list[Line] = [[seg(head, ink.of("dim"))]]
     before = ""
     for row in rows:
@@ -157,9 +158,9 @@ def result_lines(rows: tuple[ResultRow, ...], width: int, ink: Ink) -> list[Line
                 seg(pad(row.name, room), ink.of("text")),
                 seg(f" {fixed(row.a, places):>9} {fixed(row.b, places):>9}", ink.of("text")),
                 seg(f" {_signed(row.difference, places):>10}", ink.of(_meaning(row), "b")),
-                seg(f"  {_stderr(row, places):<8}", ink.of("dim")),
-                seg(f" {'' if row.n is None else str(row.n):>5}", ink.of("dim")),
-                seg(f"  {cut(_verdict(row), max(0, width - part - room - 52))}", ink.of("dim")),
+                seg(f"  {_stderr(row):<7}", ink.of("dim")),
+                seg(f" {'' if row.n is None else str(row.n):>4}", ink.of("dim")),
+                seg(f"  {cut(_verdict(row), max(0, width - part - room - 51))}", ink.of("dim")),
             ]
         )
     return lines
@@ -171,7 +172,7 @@ def _signed(value: float | None, places: int) -> str:
     return ("+" if value > 0 else "") + fixed(value, places)
 
 
-def _stderr(row: ResultRow, places: int) -> str:
+def _stderr(row: ResultRow) -> str:
     if row.stderr is None:
         return ""
     return f"±{number(row.stderr, 2)}" if row.stderr else "±0"

@@ -195,7 +195,7 @@ class OverlayView(View):
         cursor = self.options.cursor
         here = "" if cursor is None else f"at {self._x(cursor)}"
         room = max(12, min(36, width - 62))
-        titles = f"{'last':>11} {'best':>11} {'at ' + self.axis:>9} {here:>13}"
+        titles = f"{'last':>11} {'best':>11} {'at ' + self.axis:>9} {here:>13}".rstrip()
         names = max([room // 2, *(len(clean(run.name)) for run in model.about.runs)])
         room = min(room, names)
         lines: list[Line] = [[seg(f"   {'run':<{room}} {titles}", ink.of("dim"))]]
@@ -211,7 +211,7 @@ class OverlayView(View):
                     seg(f" {fixed(last, places):>11}", ink.of("text")),
                     seg(f" {fixed(best, places):>11}", ink.of("good" if place == top else "text")),
                     seg(f" {self._x(at) if at is not None else '–':>9}", ink.of("dim")),
-                    seg(f" {fixed(value, places) if here else '':>13}", ink.of("accent", "b")),
+                    seg(f" {fixed(value, places):>13}" if here else "", ink.of("accent", "b")),
                     seg(f"  {cut(state, 14)}", style),
                 ]
             )
