@@ -104,6 +104,8 @@ class LabbookApp(App[None]):
             from labbook_tui.screens.run import RunScreen
 
             self.push_screen(RunScreen.named(self.first_run, self.first_page))
+        elif self.first_page == "host":
+            self.action_host()
 
     def on_unmount(self) -> None:
         """Let the reader go."""

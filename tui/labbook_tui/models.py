@@ -28,6 +28,7 @@ __all__ = [
     "Example",
     "Gauge",
     "GaugesModel",
+    "HostModel",
     "Outcome",
     "OutputModel",
     "Problem",
@@ -156,6 +157,18 @@ class GaugesModel:
 
     summary: RunSummary
     gauges: tuple[Gauge, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class HostModel:
+    """This machine: `now` as `labbook top --once --json` prints it, its past by gauge.
+
+    Seconds of `history` are counted back from now; `rates` are steps a second of live runs by id.
+    """
+
+    now: dict[str, Any]
+    history: dict[str, Gauge]
+    rates: dict[str, float | None]
 
 
 @dataclass(frozen=True)

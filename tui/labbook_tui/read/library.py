@@ -16,6 +16,7 @@ from labbook_tui.read import (
     evaluations,
     events,
     findings,
+    host,
     machine,
     output,
     runs,
@@ -41,6 +42,7 @@ _BUILDERS: dict[str, Builder] = {
 }
 _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
     "runs": lambda book, want, before: runs.build(book, before),
+    "host": host.build,
     "code": code.build,
     "overlay": compare.build_overlay,
     "changes": compare.build_changes,

@@ -15,7 +15,9 @@ from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import Want
 from labbook_tui.palette import LETTERS, seg
 from labbook_tui.screens.base import BaseScreen
+from labbook_tui.screens.finding import FindingScreen
 from labbook_tui.text import cut
+from labbook_tui.views.base import View
 from labbook_tui.views.changes import ChangesView
 from labbook_tui.views.findings import FindingsView
 from labbook_tui.views.overlay import OverlayView
@@ -29,7 +31,7 @@ EVERY: tuple[str, ...] = ()
 """The pair that stands for all runs at once."""
 
 
-class CompareScreen(BaseScreen):
+class CompareScreen(FindingScreen):
     """The comparison of the marked runs; of one run with what it is best held against."""
 
     NAME = "compare"
@@ -92,6 +94,11 @@ class CompareScreen(BaseScreen):
         )
         self._head()
         self.ask()
+
+    @property
+    def shown_view(self) -> View:
+        """What searches."""
+        return self.view
 
     def wants(self) -> tuple[Want, ...]:
         """The model of the page in sight, of the pair in sight."""
@@ -183,32 +190,6 @@ class CompareScreen(BaseScreen):
             self._show(1)
         self.ask()
         self._head()
-
-    def action_back(self) -> None:
-        """Out of a search or an inner page first, then to where it was opened."""
-        prompt = self.query_one("#prompt", Prompt)
-        if prompt.value:
-            prompt.value = ""
-            self.view.search("")
-        elif not self.view.close():
-            self.app.pop_screen()
-
-    def action_find(self) -> None:
-        """Type what to find."""
-        self.query_one("#prompt", Prompt).open()
-
-    def on_prompt_changed(self) -> None:
-        """Find while it is typed."""
-        prompt = self.query_one("#prompt", Prompt)
-        said = self.view.search(prompt.value)
-        prompt.tell(said, is_wrong=said.startswith("0 "))
-
-    def on_prompt_closed(self, message: Prompt.Closed) -> None:
-        """Escape forgets the search."""
-        if not message.kept:
-            self.query_one("#prompt", Prompt).value = ""
-            self.view.search("")
-        self.view.focus()
 
     # ------------------------------------------------------------------ hooks
 
