@@ -15,8 +15,8 @@ from labbook.cli.machine import percent_text
 from labbook.cli.options import book_option, echo_json, json_option, open_here
 from labbook.cli.tables import Column, has_colour, render, terminal_width
 from labbook.cli.wording import bytes_text, local_time, number_text
-from labbook.errors import BookNotFound, RunNotFound
-from labbook.upkeep.host_now import host_now, live_runs
+from labbook.errors import BookNotFound
+from labbook.upkeep.host_now import host_now
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book
@@ -34,8 +34,8 @@ Object = dict[str, Any]
 def top(*, book: str | None, run: str | None, once: bool, as_json: bool) -> None:
     """Watch the machine: GPUs, processors, memory, disks, and the runs on it.
 
-    On a terminal it opens the terminal program on the machine page of RUN, by default of the
-    newest run that this host is recording. With --once it prints the whole host once, with all
+    On a terminal it opens the terminal program on this machine, or, with RUN, on the page of what
+    that run's machine did. With --once it prints the whole host once, with all
     its GPUs, and the last gauges of each such run in the book; --json is the same for scripts.
     """
     if once or as_json:
@@ -51,7 +51,7 @@ def top(*, book: str | None, run: str | None, once: bool, as_json: bool) -> None
         raise click.ClickException("no terminal to open the program on: labbook top --once prints")
     from labbook.cli.terminal import open_terminal
 
-    open_terminal(book, run or _newest(open_here(book)), page="machine")
+    open_terminal(book, run, page="host" if run is None else "machine")
 
 
 def _book_or_none(book: str | None) -> Book | None:
@@ -62,16 +62,6 @@ def _book_or_none(book: str | None) -> Book | None:
         if book is not None:
             raise
         return None
-
-
-def _newest(book: Book) -> str:
-    live = live_runs(book)
-    if not live:
-        raise RunNotFound(
-            f"no run in {book.root} is being recorded on this host: labbook top --once prints "
-            "the host alone, labbook top RUN opens what a run recorded"
-        )
-    return live[0].id
 
 
 # ---------------------------------------------------------------------- text

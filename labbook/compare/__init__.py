@@ -15,7 +15,14 @@ from labbook.compare.gaps import Gap
 from labbook.compare.lineage import Ancestor, lineage
 from labbook.compare.paired import Interval
 from labbook.compare.recorded import Section
-from labbook.compare.results import MetricPair, Paired, Results, SeriesPair
+from labbook.compare.results import (
+    MetricPair,
+    Paired,
+    Results,
+    SeriesPair,
+    compare_results,
+    examples_of,
+)
 from labbook.compare.several import Row, Table, table
 from labbook.compare.values import Item
 
@@ -39,7 +46,9 @@ __all__ = [
     "Side",
     "Table",
     "best",
+    "compare_results",
     "diff",
+    "examples_of",
     "lineage",
     "table",
 ]

@@ -38,6 +38,13 @@ class Interval:
         """Whether the interval leaves out zero."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
+    @property
+    def stderr(self) -> float | None:
+        """Standard error of the mean difference, s(d) / √n; None with fewer than two pairs."""
+        if self.low is None or self.high is None:
+            return None
+        return (self.high - self.low) / 2 / t_quantile(0.5 + CONFIDENCE / 2, self.n - 1)
+
 
 def paired_interval(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> Interval:
     """Return the interval of the mean of b - a by the paired t procedure.

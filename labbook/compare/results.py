@@ -15,13 +15,23 @@ from labbook.compare.paired import Interval, paired_interval
 from labbook.errors import StoreError
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
     from labbook.book.results import Result
     from labbook.book.runreader import RunReader
     from labbook.book.stats import Stat
 
-__all__ = ["MetricPair", "Paired", "Results", "SeriesPair", "chosen_data", "compare_results"]
+__all__ = [
+    "MetricPair",
+    "Paired",
+    "Results",
+    "SeriesPair",
+    "chosen_data",
+    "compare_results",
+    "examples_of",
+]
 
 
 @dataclass(frozen=True)
@@ -92,6 +102,29 @@ def compare_results(a: RunReader, b: RunReader) -> Results:
             paired += _rows(name, result_a, result_b, notes)
     notes += [f"{name}: {line}" for name, run in (("A", a), ("B", b)) for line in run.damage]
     return Results(tuple(series), tuple(metrics), tuple(paired), tuple(notes))
+
+
+def examples_of(
+    a: RunReader, b: RunReader, pair: Paired
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return (examples, values in A, values in B) behind a pair, each (examples,), null as NaN.
+
+    Raises `StoreError` when they cannot be read, or are no longer there.
+    """
+    if pair.kind == "chosen":
+        left, right = (
+            _at(run.chosen(pair.name), step)
+            for run, step in ((a, pair.step_a), (b, pair.step_b))
+            if step is not None
+        )
+    else:
+        newest = [_newest(run.results(strict=False), pair.name) for run in (a, b)]
+        if None in newest:
+            raise StoreError(f"{pair.name} has no result in both runs any more")
+        left, right = (result.rows() for result in newest if result is not None)
+    ids, rows_a, rows_b = _matched(left, right)
+    one, other = _numbers(left.column(pair.column)), _numbers(right.column(pair.column))
+    return ids, one[rows_a], other[rows_b]
 
 
 # ---------------------------------------------------------------------- chosen sets
@@ -260,12 +293,7 @@ def _intervals(a: pa.Table, b: pa.Table) -> Iterator[tuple[str, Interval]]:
 
     Raises `ValueError` when an example stands in one of them twice.
     """
-    import numpy as np
-
-    ids_a, ids_b = a.column("example").to_numpy(), b.column("example").to_numpy()
-    if any(len(np.unique(ids)) != len(ids) for ids in (ids_a, ids_b)):
-        raise ValueError("an example appears twice")
-    _, left, right = np.intersect1d(ids_a, ids_b, assume_unique=True, return_indices=True)
+    _, left, right = _matched(a, b)
     for name in a.column_names:
         # the numbers of classes have no mean
         if name in {"example", "step", "time", "prediction"} or name not in b.column_names:
@@ -273,6 +301,16 @@ def _intervals(a: pa.Table, b: pa.Table) -> Iterator[tuple[str, Interval]]:
         one, other = _numbers(a.column(name)), _numbers(b.column(name))
         if one is not None and other is not None:
             yield name, paired_interval(one[left], other[right])
+
+
+def _matched(a: pa.Table, b: pa.Table) -> Any:
+    """(examples in both, their rows in `a`, their rows in `b`)."""
+    import numpy as np
+
+    ids_a, ids_b = a.column("example").to_numpy(), b.column("example").to_numpy()
+    if any(len(np.unique(ids)) != len(ids) for ids in (ids_a, ids_b)):
+        raise ValueError("an example appears twice")
+    return np.intersect1d(ids_a, ids_b, assume_unique=True, return_indices=True)
 
 
 def _numbers(column: pa.ChunkedArray) -> Any:

@@ -9,11 +9,16 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from labbook.book.facts import as_text
+from labbook.book.states import is_own_host
+from labbook.book.throughput import throughput
+
 if TYPE_CHECKING:
     from labbook.book.reading import Book
     from labbook.book.runreader import RunReader
+    from labbook.client.gauge_gpu import GpuSource
 
-__all__ = ["host_now", "live_runs"]
+__all__ = ["Host", "host_now"]
 
 RATE_S: Final = 0.5
 """Rates, and the use of the processors, are over this time."""
@@ -24,44 +29,60 @@ DRIVER_S: Final = 5.0
 """A GPU driver that does not answer within this time is left out, and that is said."""
 
 
+class Host:
+    """This host, asked again and again: rates are over the time since the question before."""
+
+    def __init__(self, book: Book | None) -> None:
+        from labbook.client.gauge_host import HostSource, TrafficSource
+
+        self.book = book
+        self._sources = (HostSource(), TrafficSource())
+        for source in self._sources:
+            source.read()
+        self._gpus = _Gpus()
+        self._readers: dict[str, RunReader] = {}
+
+    def now(self) -> dict[str, Any]:
+        """Return what `labbook top --once --json` prints; None is "not measured" throughout."""
+        gauges = {
+            name: value
+            for source in self._sources
+            for name, value in zip(source.names, source.read(), strict=True)
+        }
+        cards, reason = self._gpus.read()
+        return {
+            "host": os.uname().nodename,
+            "time_ns": time.time_ns(),
+            "cores": os.cpu_count(),
+            "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+            "gauges": gauges,
+            "disks": list(_disks(self.book)),
+            "gpus": cards,
+            "gpu_reason": reason,
+            "book": None if self.book is None else str(self.book.root),
+            "runs": [_run(reader) for reader in self._live()],
+        }
+
+    def _live(self) -> list[RunReader]:
+        """The runs of the book that this host is recording now, newest first."""
+        if self.book is None:
+            return []
+        running = [run.id for run in self.book.summaries() if run.state == "running"]
+        kept = {run_id: reader for run_id, reader in self._readers.items() if run_id in running}
+        for run_id in running:
+            if run_id in kept:
+                kept[run_id].refresh()
+            else:
+                kept[run_id] = self.book.run(run_id)
+        self._readers = kept
+        return [kept[run_id] for run_id in running if is_own_host(kept[run_id].conditions)]
+
+
 def host_now(book: Book | None) -> dict[str, Any]:
-    """Return what `labbook top --once --json` prints."""
-    from labbook.client.gauge_host import HostSource, TrafficSource
-
-    sources = (HostSource(), TrafficSource())
-    began_ns = time.time_ns()
-    for source in sources:
-        source.read()
-    cards, reason = _gpus()
-    time.sleep(max(0.0, RATE_S - (time.time_ns() - began_ns) / 1e9))
-    gauges = {
-        name: value
-        for source in sources
-        for name, value in zip(source.names, source.read(), strict=True)
-    }
-    return {
-        "host": os.uname().nodename,
-        "time_ns": time.time_ns(),
-        "cores": os.cpu_count(),
-        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        "gauges": gauges,
-        "disks": list(_disks(book)),
-        "gpus": cards,
-        "gpu_reason": reason,
-        "book": None if book is None else str(book.root),
-        "runs": [_run(reader) for reader in live_runs(book)],
-    }
-
-
-def live_runs(book: Book | None) -> list[RunReader]:
-    """The runs of the book that this host is recording now, newest first."""
-    from labbook.book.states import is_own_host
-
-    if book is None:
-        return []
-    running = [run.id for run in book.summaries() if run.state == "running"]
-    readers = [book.run(run_id) for run_id in running]
-    return [reader for reader in readers if is_own_host(reader.conditions)]
+    """Return this host as it is now, with rates over `RATE_S`."""
+    host = Host(book)
+    time.sleep(RATE_S)
+    return host.now()
 
 
 def _run(reader: RunReader) -> dict[str, Any]:
@@ -76,8 +97,25 @@ def _run(reader: RunReader) -> dict[str, Any]:
         "pid": reader.conditions.get("pid"),
         "created_ns": summary.created_ns,
         "step": max(steps, default=None),
+        "steps_per_second": _rate(reader),
+        "gpus": sorted(_uuids(reader, writer)),
         "gauges": {name: value for name, (_, value) in sorted(last.items())},
         "sampled_ms": max((at for at, _ in last.values()), default=None),
+    }
+
+
+def _rate(reader: RunReader) -> float | None:
+    """Steps a second over the whole of the first loop that tells."""
+    rates = [loader["steps_per_second"] for loader in throughput(reader.facts)]
+    return next((rate for rate in rates if rate is not None), None)
+
+
+def _uuids(reader: RunReader, writer: str) -> set[str]:
+    """The GPUs that a process said it uses."""
+    listed = [r.get("gpus") for r in reader.facts.facts("gpus") if r.get("writer") == writer]
+    cards = listed[-1] if listed and isinstance(listed[-1], list) else []
+    return {
+        uuid for card in cards if isinstance(card, dict) and (uuid := as_text(card.get("uuid")))
     }
 
 
@@ -103,36 +141,50 @@ def _disks(book: Book | None) -> Iterator[dict[str, Any]]:
             }
 
 
-def _gpus() -> tuple[list[dict[str, Any]], str | None]:
-    """All GPUs of the host, whatever the environment hides, or the reason why there are none."""
-    from labbook.client.gauge_gpu import GpuSource, any_driver
+class _Gpus:
+    """All GPUs of the host, whatever the environment hides."""
 
-    driver = any_driver({})
-    if driver is None:
-        return [], NO_DRIVER
-    told: dict[str, Any] = {}
-    failed: list[str] = []
-    read: dict[str, float | None] = {}
-    source = GpuSource(
-        driver,
-        frozenset,
-        lambda who, error: None if error is None else failed.append(f"{who}: {error}"),
-        lambda fact, value: told.update(value),
-    )
+    def __init__(self) -> None:
+        self._driver: Any = None
+        self._source: GpuSource | None = None
+        self._asking: threading.Thread | None = None
+        self._told: dict[str, Any] = {}
+        self._failed: list[str] = []
+        self._read: dict[str, float | None] = {}
 
-    def ask() -> None:
+    def read(self) -> tuple[list[dict[str, Any]], str | None]:
+        """Return the GPUs, or the reason why there are none."""
+        from labbook.client.gauge_gpu import GpuSource, any_driver
+
+        if self._source is None:
+            self._driver = any_driver({})
+            if self._driver is None:
+                return [], NO_DRIVER
+            self._source = GpuSource(
+                self._driver,
+                frozenset,
+                lambda who, error: None if error is None else self._say(f"{who}: {error}"),
+                lambda fact, value: self._told.update(value),
+            )
+        if self._asking is None or not self._asking.is_alive():
+            self._failed, self._read = [], {}
+            self._asking = threading.Thread(target=self._ask, args=(self._source,), daemon=True)
+            self._asking.start()
+        self._asking.join(DRIVER_S)
+        if self._asking.is_alive():
+            return [], f"the GPU driver has not answered for {DRIVER_S:.0f} s"
+        cards = [_card(card, self._read) for card in self._told.get("gpus", [])]
+        return cards, "; ".join(self._failed) or None
+
+    def _say(self, text: str) -> None:
+        self._failed.append(text)
+
+    def _ask(self, source: GpuSource) -> None:
         try:
-            values = source.read()
-            read.update(zip(source.names, values, strict=True))
-        except driver.errors as error:
-            failed.append(f"the driver gave an error: {error}")
-
-    thread = threading.Thread(target=ask, daemon=True)
-    thread.start()
-    thread.join(DRIVER_S)
-    if thread.is_alive():
-        return [], f"the GPU driver has not answered for {DRIVER_S:.0f} s"
-    return [_card(card, read) for card in told.get("gpus", [])], "; ".join(failed) or None
+            values = source.read()  # the names are known after it
+            self._read.update(zip(source.names, values, strict=True))
+        except self._driver.errors as error:
+            self._say(f"the driver gave an error: {error}")
 
 
 def _card(card: dict[str, Any], read: dict[str, float | None]) -> dict[str, Any]:

@@ -135,23 +135,17 @@ class Terminal:
         return True
 
 
-def test_on_a_terminal_it_opens_the_machine_page_of_the_newest_live_run(live, lab, monkeypatch):
+def test_on_a_terminal_it_opens_this_machine_or_a_runs(lab, monkeypatch):
     from labbook.cli import terminal, topping
-    from labbook.errors import RunNotFound
 
     opened = []
     monkeypatch.setattr(terminal, "open_terminal", lambda *a, **page: opened.append((*a, page)))
     monkeypatch.setattr(topping.sys, "stdin", Terminal())
     monkeypatch.setattr(topping.sys, "stderr", Terminal())
-    book = str(live[0])
-    topping.top.callback(book=book, run=None, once=False, as_json=False)
-    ((given, run, page),) = opened
-    assert (given, page) == (book, {"page": "machine"})
-    assert run in {path.name for path in (live[0] / "runs").iterdir()}
-    with pytest.raises(RunNotFound, match="is being recorded on this host: labbook top --once"):
-        topping.top.callback(book=str(lab.book), run=None, once=False, as_json=False)
-    topping.top.callback(book=str(lab.book), run="first", once=False, as_json=False)
-    assert opened[-1][1] == "first"
+    book = str(lab.book)
+    for run in (None, "first"):
+        topping.top.callback(book=book, run=run, once=False, as_json=False)
+    assert opened == [(book, None, {"page": "host"}), (book, "first", {"page": "machine"})]
 
 
 # ---------------------------------------------------------------- with a labelled fake of NVML

@@ -132,6 +132,8 @@ class LabbookApp(App[None]):
             from labbook_tui.screens.run import RunScreen
 
             self.push_screen(RunScreen.named(self.first_run, self.first_page))
+        elif self.first_page == "host":
+            self.action_host()
 
     def _told_to_end(self, number: int) -> None:
         """A signal: the terminal is given back as it was, then the usual exit status."""
@@ -177,24 +179,11 @@ class LabbookApp(App[None]):
                 self.pop_screen()
         elif page == 9:
             if not isinstance(screen, CompareScreen):
-                self.push_screen(CompareScreen(*self._compared()))
+                self.push_screen(CompareScreen())
         elif isinstance(screen, RunScreen):
             screen.action_view(page)
         elif isinstance(screen, BaseScreen) and screen.at_run():
             self.push_screen(RunScreen(None, page, screen.at_run()))
-
-    def _compared(self) -> tuple[tuple[str, ...], tuple[str, ...], str]:
-        """Ids and letters of the runs to compare, and why these."""
-        marks, home = self.marks, self.screen_stack[1]
-        ids = list(marks.ids)
-        if len(ids) == 1 and marks.baseline and marks.baseline not in ids:
-            ids.insert(0, marks.baseline)
-        if len(ids) >= 2:
-            return tuple(ids), tuple(marks.letter(run_id) or "*" for run_id in ids), ""
-        at = self.screen.at_run() if isinstance(self.screen, BaseScreen) else ""
-        at = ids[0] if ids else at
-        other, why = home.rival(at) if isinstance(home, RunsScreen) and at else ("", "")
-        return ((other, at), ("A", "B"), why) if other else ((), (), "")
 
     def action_go(self, page: int) -> None:
         """A digit."""

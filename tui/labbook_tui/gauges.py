@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from labbook_tui.palette import Glyphs
 
-__all__ = ["bar", "sparkline"]
+__all__ = ["bar", "level", "sparkline"]
 
 
 def bar(part: float, width: int, glyphs: Glyphs) -> str:
@@ -54,3 +54,10 @@ def sparkline(
     return "".join(
         glyphs.spark[int(i)] if ok else " " for i, ok in zip(index, known, strict=True)
     ).ljust(width)
+
+
+def level(percent: float | None) -> str:
+    """The colour's meaning of a share that is used: nearly full is worth a look."""
+    if percent is None:
+        return "dim"
+    return "warn" if percent >= 90 else "live"

@@ -21,10 +21,9 @@ __all__ = [
     "CheckpointModel",
     "CheckpointRow",
     "ChosenModel",
-    "CompareModel",
+    "CodeModel",
     "ConditionsModel",
     "CurvesModel",
-    "DifferenceRow",
     "Entry",
     "EvaluationsModel",
     "EventRow",
@@ -33,7 +32,6 @@ __all__ = [
     "Gauge",
     "GaugesModel",
     "HostModel",
-    "MeasureRow",
     "Outcome",
     "OutputModel",
     "Problem",
@@ -216,6 +214,18 @@ class GaugesModel:
     gauges: tuple[Gauge, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class HostModel:
+    """This machine: `now` as `labbook top --once --json` prints it, its past by gauge.
+
+    Seconds of `history` are counted back from now; `rates` are steps a second of live runs by id.
+    """
+
+    now: dict[str, Any]
+    history: dict[str, Gauge]
+    rates: dict[str, float | None]
+
+
 @dataclass(frozen=True)
 class Entry:
     """One line of the conditions: heading, or name and value; `meaning` names its colour."""
@@ -232,6 +242,19 @@ class ConditionsModel:
 
     summary: RunSummary
     entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True)
+class CodeModel:
+    """A run's code since it began.
+
+    `committed` is the commit that has it, `changed` names the files of the working tree that are
+    others now than the live run began with; None is "not known", or "in no commit".
+    """
+
+    run: str
+    committed: str | None
+    changed: tuple[str, ...] | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,49 +285,3 @@ class EventsModel:
 
     summary: RunSummary
     rows: tuple[EventRow, ...]
-
-
-@dataclass(frozen=True)
-class DifferenceRow:
-    """One thing that differs between runs: `values` has one text a run, or one remark."""
-
-    section: str
-    name: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class MeasureRow:
-    """A result of two runs; `low` and `high` bound b - a (95 %, paired) over `n` examples."""
-
-    name: str
-    a: float | None
-    b: float | None
-    low: float | None = None
-    high: float | None = None
-    n: int | None = None
-    caveat: str = ""
-
-
-@dataclass(frozen=True, eq=False)
-class CompareModel:
-    """Runs side by side; `stamp` changes with them. `measures` and `patch` are of two runs."""
-
-    stamp: tuple[tuple[str, str, int], ...]
-    runs: tuple[RunSummary, ...]
-    names: tuple[str, ...]
-    name: str
-    curves: dict[str, Curve]
-    headline: str
-    is_warning: bool
-    rows: tuple[DifferenceRow, ...]
-    patch: tuple[str, ...]
-    measures: tuple[MeasureRow, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True, eq=False)
-class HostModel:
-    """This machine now, as `labbook top --once --json` prints it."""
-
-    found: dict[str, Any]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from labbook.book.text import clean
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
     RunColumn = Column[RunSummary]
 
-__all__ = ["best_of", "primary_series", "run_columns", "sort_key"]
+__all__ = ["primary_series", "run_columns", "sort_key"]
 
 ARGUMENTS_FIRST = 12
 SERIES_MOST = 6
@@ -44,33 +43,6 @@ def primary_series(names: tuple[str, ...]) -> tuple[list[str], list[str]]:
     metrics = [n for n in names if not is_loss(n) and lower_is_better(n) is not None][:1]
     chosen = validation + training + metrics or list(names[:1])
     return chosen, [name for name in names if name not in chosen]
-
-
-def best_of(rows: list[RunSummary], model: RunsModel) -> tuple[RunSummary, str] | None:
-    """The best of some runs, and by what: the first metric of evaluations, else the first series
-    of which it is known whether more is better."""
-    tried: list[tuple[str, Callable[[RunSummary], float | None]]] = [
-        (f"{name}.{metric}", partial(_result_of, name=name, metric=metric))
-        for name, metric in model.metrics
-    ]
-    tried += [(name, partial(_last_of, name=name)) for name in primary_series(model.series)[0]]
-    for name, value in tried:
-        lower = lower_is_better(name.rpartition(".")[2])
-        known = [(found, run) for run in rows if (found := value(run)) is not None]
-        known = [pair for pair in known if not math.isnan(pair[0])]
-        if lower is not None and known:
-            pick = min if lower else max
-            return pick(known, key=lambda pair: pair[0])[1], name
-    return None
-
-
-def _result_of(run: RunSummary, name: str, metric: str) -> float | None:
-    return run.results.get(name, {}).get(metric)
-
-
-def _last_of(run: RunSummary, name: str) -> float | None:
-    stat = run.stats.get(name)
-    return stat.last if stat else None
 
 
 def run_columns(model: RunsModel, ink: Ink, marks: Marks) -> list[RunColumn]:

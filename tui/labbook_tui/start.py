@@ -25,6 +25,8 @@ def start(
 ) -> None:
     """Open the book and show it until the user leaves; with `run`, on that page of it.
 
+    Without a run, `page="host"` begins with this machine.
+
     Raises `BookNotFound`, and `RunNotFound` or `AmbiguousRun` for `run`, before the screen changes.
     """
     paths = open_book(book)

@@ -1,155 +1,227 @@
-"""Runs side by side: their curves, what differs between them, and how their results compare."""
+"""Two runs or more side by side: a series of each, what changed, the code, and what came out."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from labbook.book.text import clean
-from labbook.errors import LabbookError
-from labbook_tui.models import CompareModel, DifferenceRow, MeasureRow, Want
+from labbook.compare.values import value_text
+from labbook.errors import SnapshotError
+from labbook_tui.comparison import (
+    ChangeRow,
+    ChangesModel,
+    Compared,
+    OverlayModel,
+    PatchModel,
+)
 from labbook_tui.read.curves import result_curves, series_curve
+from labbook_tui.read.picking import picked
+from labbook_tui.read.readers import reader_of
 from labbook_tui.series import ordered
-from labbook_tui.text import value_text
+from labbook_tui.text import plural
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book
-    from labbook.book.runreader import RunReader
-    from labbook.compare import Difference
+    from labbook.book.summary import RunSummary
+    from labbook.compare import CodeDifference, Difference, Item, Section
+    from labbook_tui.models import Want
 
-__all__ = ["build"]
-
-MOST_PATCH_LINES = 5_000
+__all__ = ["build_changes", "build_overlay", "build_patch", "with_seen"]
 
 
-def build(book: Book, want: Want, before: object) -> CompareModel:
-    """`want.detail` is the series drawn ("" for the first one), then the ids of the runs."""
-    shown, *ids = want.detail
-    readers = [book.run(run_id) for run_id in ids]
-    for reader in readers:
-        reader.refresh()
-    names = _names(readers)
-    name = shown if shown in names else (names[0] if names else "")
-    stamp = tuple((reader.id, reader.state.name, _last(reader)) for reader in readers)
-    if isinstance(before, CompareModel) and before.stamp == stamp and before.name == name:
+def build_overlay(book: Book, want: Want, before: object) -> OverlayModel:
+    """`want.detail` is (baseline, marked ids, axis, series); without a series the first is read."""
+    about = picked(book, want)
+    about = replace(about, seen=about.runs)
+    if isinstance(before, OverlayModel) and before.about.seen == about.seen:
         return before
-    curves = {reader.id: curve for reader in readers if (curve := _curve(reader, name))}
-    runs = tuple(reader.summary() for reader in readers)
-    if len(readers) == 2:
-        from labbook import compare
+    axis, name = want.detail[2:4]
+    readers = [reader_of(book, run.id) for run in about.runs]
+    results = [result_curves(reader) if axis == "step" else {} for reader in readers]
+    names = ordered({name for found in results for name in found} | _series(about.runs))
+    name = name or (names[0] if names else "")
+    curves = {
+        reader.id: found.get(name) or series_curve(reader, name, axis)
+        for reader, found in zip(readers, results, strict=True)
+        if name in found or name in reader.names()
+    }
+    return OverlayModel(about, tuple(names), name, curves)
 
-        found = compare.diff(*readers)
-        rows, patch = _changes(found), _patch(found)
-        measures, headline, is_warning = _measures(found), found.headline, found.is_warning
-        notes = tuple(clean(note) for note in found.results.notes)
-    else:
-        rows, headline, is_warning = _table(readers)
-        patch, measures, notes = (), (), ()
-    return CompareModel(
-        stamp, runs, names, name, curves, clean(headline), is_warning, rows, patch, measures, notes
+
+def _series(runs: tuple[RunSummary, ...]) -> set[str]:
+    return {name for run in runs for name in run.stats}
+
+
+def with_seen(about: Compared) -> Compared:
+    """What conditions depend on: the runs, their attempts, and how they stand."""
+    return replace(about, seen=tuple((run.id, run.attempt, run.state) for run in about.runs))
+
+
+# ---------------------------------------------------------------------- changes
+
+
+def build_changes(book: Book, want: Want, before: object) -> ChangesModel:
+    """Sections of what differs; of three or more runs one row a thing."""
+    from labbook import compare
+
+    about = with_seen(picked(book, want))
+    if isinstance(before, ChangesModel) and before.about.seen == about.seen:
+        return before
+    readers = [reader_of(book, run.id) for run in about.runs]
+    if len(readers) < 2:
+        return ChangesModel(about, "", (), (), 0)
+    if len(readers) > 2:
+        several = compare.table(readers)
+        return ChangesModel(about, clean(several.headline), (), tuple(_rows_of(several)), 0)
+    found = compare.diff(*readers)
+    rows = [row for name in _ORDER for row in _part(found, name)]
+    return ChangesModel(
+        about, clean(found.headline), tuple(_things(found)), tuple(rows), len(found.code.files)
     )
 
 
-def _last(reader: RunReader) -> int:
-    return max((stat.step or 0 for stat in reader.summary().stats.values()), default=0)
+_ORDER = (
+    "arguments", "code", "seeds", "data", "given", "model", "launch", "packages", "python",
+    "machine", "environment",
+)  # fmt: skip
 
 
-def _names(readers: list[RunReader]) -> tuple[str, ...]:
-    """Series and metrics, those of all runs before those that some lack."""
-    found = [{*reader.names(), *result_curves(reader)} for reader in readers]
-    everything = ordered(set().union(*found)) if found else []
-    return tuple(sorted(everything, key=lambda name: not all(name in each for each in found)))
-
-
-def _curve(reader: RunReader, name: str) -> Any:
-    if name in reader.names():
-        return series_curve(reader, name)
-    return result_curves(reader).get(name)
-
-
-def _changes(found: Difference) -> tuple[DifferenceRow, ...]:
-    rows = []
-    for section in found.sections:
-        if section.unknown:
-            rows.append(DifferenceRow(section.title, "not known", (clean(section.unknown),)))
-        rows += [
-            DifferenceRow(section.title, clean(item.name), (_value(item.a), _value(item.b)))
-            for item in section.items
-            if not item.name.startswith("state.")  # of the random generators: told in the headline
-        ]
-    code = found.code
-    sides = [
-        ((commit or "no commit")[:10] + (f" + {dirty} dirty" if dirty else ""))
-        for commit, dirty in ((code.commit_a, code.dirty_a), (code.commit_b, code.dirty_b))
+def _things(found: Difference) -> list[str]:
+    """The changes that count, and the seed, in a word each."""
+    names = [clean(item.name) for item in found.section("arguments").items]
+    names += [
+        _WORDS.get(change.section) or clean(change.text.split(" (")[0])
+        for change in found.changes
+        if change.section != "arguments"
     ]
-    if code.is_changed:
-        rows.append(DifferenceRow("Code", "commit", (sides[0], sides[1])))
-    elif code.unknown:
-        rows.append(DifferenceRow("Code", "not known", (clean(code.unknown),)))
+    return list(dict.fromkeys([*names, *(["seed"] if found.seed_changes else [])]))
+
+
+_WORDS = {"given": "data as given", "model": "the net", "launch": "launch"}
+
+
+def _part(found: Difference, name: str) -> list[ChangeRow]:
+    if name == "code":
+        return _code(found.code)
+    section = found.section(name)
+    rows = _items(section)
+    if not rows:
+        return []
+    same = f"{section.n_same} the same" if section.n_same else ""
+    return [ChangeRow("heading", section.title, (same,)), *rows]
+
+
+def _items(section: Section) -> list[ChangeRow]:
+    if section.unknown is not None:
+        if "both" in section.unknown:
+            return []
+        return [ChangeRow("note", f"not known: {clean(section.unknown)}", (), "warn")]
+    if section.name == "model":
+        from labbook.compare.modules import module_words
+
+        rows = [
+            ChangeRow("~", clean(item.name), (clean(", ".join(module_words(item))),))
+            if item.kind == "changed"
+            else _row(item, is_typed=False)
+            for item in section.items
+        ]
+    else:
+        is_typed = section.name in {"arguments", "seeds"}
+        # a generator's state differs whenever nobody seeds it: a name says as much as two digests
+        states = [item.name for item in section.items if item.name.startswith("state.")]
+        rows = [_row(i, is_typed=is_typed) for i in section.items if i.name not in states]
+        if states:
+            names = ", ".join(clean(name.removeprefix("state.")) for name in states)
+            rows.append(ChangeRow("note", f"generators began in another state: {names}", (), "dim"))
+    return rows + [ChangeRow("note", clean(note), (), "dim") for note in section.notes]
+
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def _row(item: Item, *, is_typed: bool) -> ChangeRow:
+    a = "" if item.kind == "added" else _value(item.a, item.a_default, is_typed)
+    b = "" if item.kind == "removed" else _value(item.b, item.b_default, is_typed)
+    return ChangeRow(_SIGNS[item.kind], clean(item.name), (a, b))
+
+
+def _value(value: Any, is_default: bool | None, is_typed: bool) -> str:
+    text = clean(value if isinstance(value, str) and not is_typed else value_text(value))
+    if text.startswith("sha256:") and len(text) == 71:
+        text = text[:19] + "…"
+    return f"{text} (default)" if is_default else text
+
+
+def _code(code: CodeDifference) -> list[ChangeRow]:
+    rows: list[ChangeRow] = []
+    if code.is_changed is None:
+        rows.append(ChangeRow("note", f"not known: {clean(code.unknown)}", (), "warn"))
+    elif not code.is_changed and (code.commit_a, code.dirty_a) != (code.commit_b, code.dirty_b):
+        rows.append(ChangeRow("note", "the same code, recorded differently", (), "good"))
+    if (code.commit_a, code.dirty_a) != (code.commit_b, code.dirty_b) or code.is_changed:
+        commits = _commit(code.commit_a, code.dirty_a), _commit(code.commit_b, code.dirty_b)
+        rows.append(ChangeRow("~", "commit", commits, "dim"))
+    if code.unlisted is not None:
+        why = f"the files cannot be listed: {clean(code.unlisted)}"
+        rows.append(ChangeRow("note", why, (), "warn"))
     for file in code.files:
-        lines = "" if file.added is None else f"+{file.added} -{file.removed}"
-        rows.append(DifferenceRow("Code", clean(file.path), (clean(file.status), lines)))
-    return tuple(rows)
+        sign = {"added": "+", "removed": "-"}.get(file.status, "~")
+        counts = "binary" if file.is_binary else ""
+        if file.added is not None:
+            counts = f"+{file.added} -{file.removed}"
+        name = file.path if file.old_path is None else f"{file.old_path} → {file.path}"
+        what = "" if file.status in {"changed", "added", "removed"} else f" {file.status}"
+        rows.append(ChangeRow(sign, clean(name), (clean(counts + what),), "file"))
+    rows += [ChangeRow("~", f"code of {clean(name)}", ()) for name in code.editable]
+    rows += [ChangeRow("note", clean(note), (), "dim") for note in code.notes]
+    if not rows:
+        return []
+    hint = "enter shows the lines" if code.files else ""
+    return [ChangeRow("heading", "Code", (hint,)), *rows]
 
 
-def _value(value: Any) -> str:
-    return "–" if value is None else clean(value_text(value))
+def _commit(commit: str | None, n_dirty: int | None) -> str:
+    if commit is None:
+        return "no commit"
+    return clean(commit)[:7] + (f" +{plural(n_dirty, 'dirty file')}" if n_dirty else "")
 
 
-def _patch(found: Difference) -> tuple[str, ...]:
-    try:
-        text = found.code.patch()
-    except LabbookError as error:
-        return (f"the code cannot be compared: {error}",)
-    return tuple(clean(line) for line in text.split("\n")[:MOST_PATCH_LINES])
+def _rows_of(several: Any) -> list[ChangeRow]:
+    rows: list[ChangeRow] = []
+    section = ""
+    for row in several.rows:
+        if row.section != section:
+            section = row.section
+            rows.append(ChangeRow("heading", section.capitalize(), ("",)))
+        values = tuple(
+            clean(value if isinstance(value, str) else value_text(value)) if there else "–"
+            for value, there in zip(row.values, row.is_there, strict=True)
+        )
+        rows.append(ChangeRow("~", clean(row.name), values))
+    return rows
 
 
-def _measures(found: Difference) -> tuple[MeasureRow, ...]:
-    """Results over the same examples first, each with its paired interval; then last values."""
-    rows = []
-    paired = {(pair.name, pair.column): pair for pair in found.results.paired}
-    for metric in found.results.metrics:
-        pair = paired.pop((metric.evaluation, metric.metric), None)
-        interval = None if pair is None else pair.interval
-        mini = {metric.subset_a, metric.subset_b} - {"full", None}
-        rows.append(
-            MeasureRow(
-                clean(f"{metric.evaluation}.{metric.metric}") + (" (mini)" if mini else ""),
-                metric.a, metric.b,
-                None if interval is None else interval.low,
-                None if interval is None else interval.high,
-                None if interval is None else interval.n,
-                clean((pair.caveat if pair else None) or ""),
-            )
-        )  # fmt: skip
-    for pair in paired.values():
-        interval = pair.interval
-        rows.append(
-            MeasureRow(
-                clean(f"{pair.name}.{pair.column}"), interval.mean_a, interval.mean_b,
-                interval.low, interval.high, interval.n, clean(pair.caveat or ""),
-            )
-        )  # fmt: skip
-    for series in found.results.series:
-        a, b = (None if stat is None else stat.last for stat in (series.a, series.b))
-        rows.append(MeasureRow(f"{clean(series.name)}, last", a, b))
-    return tuple(rows)
-
-
-def _table(readers: list[RunReader]) -> tuple[tuple[DifferenceRow, ...], str, bool]:
+def build_patch(book: Book, want: Want, before: object) -> PatchModel:
+    """The lines of the code's difference; control characters in them are made visible."""
     from labbook import compare
 
-    found = compare.table(readers)
-    rows = [
-        DifferenceRow(
-            section.capitalize(),
-            clean(row.name),
-            tuple(
-                _value(value) if there else "–"
-                for value, there in zip(row.values, row.is_there, strict=True)
-            ),
-        )
-        for section, listed in (("", found.rows), ("results", found.results))
-        for row in listed
-        for section in [row.section]
-    ]
-    return tuple(rows), found.headline, not found.headline.startswith(("nothing", "one thing"))
+    about = with_seen(picked(book, want))
+    if isinstance(before, PatchModel) and before.about.seen == about.seen:
+        return before
+    if len(about.runs) != 2:
+        return PatchModel(about, (), "two runs have a difference of code: p picks a pair")
+    code = compare.diff(*(reader_of(book, run.id) for run in about.runs)).code
+    try:
+        text = code.patch()
+    except SnapshotError as error:
+        return PatchModel(about, (), f"the code cannot be read: {clean(error)}")
+    lines = text.removesuffix("\n").split("\n") if text else []
+    problem = "" if lines else clean(code.unlisted or code.unknown or "the code is the same")
+    return PatchModel(about, tuple(visible(line) for line in lines), problem)
+
+
+def visible(line: str) -> str:
+    """A line of code for a terminal: tabs as blanks, other control characters as `^X`."""
+    out = [f"^{chr(ord(char) + 64)}" if ord(char) < 32 else char for char in line.expandtabs(4)]
+    return clean("".join(out))

@@ -10,11 +10,13 @@ from labbook_tui.models import Want
 from labbook_tui.read import (
     checkpoint,
     chosen,
+    code,
     compare,
     conditions,
     curves,
     evaluations,
     events,
+    findings,
     host,
     machine,
     output,
@@ -42,8 +44,12 @@ _BUILDERS: dict[str, Builder] = {
 }
 _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
     "runs": lambda book, want, before: runs.build(book, before),
-    "compare": compare.build,
     "host": host.build,
+    "code": code.build,
+    "overlay": compare.build_overlay,
+    "changes": compare.build_changes,
+    "patch": compare.build_patch,
+    "results": findings.build_results,
 }
 """Kinds that are not of one run; each returns `before` itself when nothing changed."""
 _POLLED = {"evaluations", "output"}

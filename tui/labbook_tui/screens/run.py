@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from labbook.book.text import clean
 from labbook_tui.bars import Header, Keys, Prompt
-from labbook_tui.lines import Line, fit, width_of
-from labbook_tui.models import Problem, Want
+from labbook_tui.lines import Line
+from labbook_tui.models import CodeModel, Problem, Want
 from labbook_tui.palette import seg
+from labbook_tui.run_header import drift_line, second_line, title_line
 from labbook_tui.screens.base import BaseScreen
-from labbook_tui.states import last_step, state_line, warning_line
-from labbook_tui.text import cut, grouped, value_text
 from labbook_tui.views.base import Scrolled, View
 from labbook_tui.views.chosen import ChosenView
 from labbook_tui.views.conditions import ConditionsView
@@ -60,6 +58,8 @@ class RunScreen(BaseScreen):
         self.number = view
         self.views = tuple(kind() for kind in VIEWS)
         self.problem = ""
+        self.code: CodeModel | None = None
+        self._head_height = 3
 
     @classmethod
     def named(cls, run_id: str, page: str = "curves") -> RunScreen:
@@ -88,11 +88,15 @@ class RunScreen(BaseScreen):
             self._head()
 
     def wants(self) -> tuple[Want, ...]:
-        """What the view in sight wants."""
-        return (self.view.want(self.run_id),)
+        """What the view in sight wants, and what became of the code."""
+        return (self.view.want(self.run_id), Want("code", self.run_id))
 
     def take(self, want: Want, model: object) -> None:
-        """A model for the view in sight."""
+        """A model for the view in sight, or for the header."""
+        if want.kind == "code":
+            self.code = model if isinstance(model, CodeModel) else None
+            self._head()
+            return
         summary = getattr(model, "summary", None)
         if summary is not None:
             self.run = summary
@@ -133,39 +137,21 @@ class RunScreen(BaseScreen):
         self._head()
 
     def _head(self) -> None:
-        self.query_one("#head", Header).show([self._title(), self._second(), self._tabs()])
-
-    def _title(self) -> Line:
-        ink, run, width = self.host.ink, self.run, self.size.width
-        if run is None:
+        ink, width, head = self.host.ink, self.size.width, self.query_one("#head", Header)
+        if self.run is None:
             words = self.problem or "reading…"
-            return [seg(f" {self.run_id}  ", ink.of("text", "b")), seg(words, ink.of("dim"))]
-        line: Line = [
-            seg(f" {cut(clean(run.name), 32)}  ", ink.of("text", "b")),
-            *state_line(run, ink),
-        ]
-        step = last_step(run)
-        if step is not None:
-            line.append(seg(f"  step {grouped(step)}", ink.of("text")))
-        where = f"{clean(run.host or '')}  {clean(run.id)} "
-        if width_of(line) + len(where) + 2 > width:
-            where = f"{clean(run.id)} "
-        if width_of(line) + len(where) + 2 <= width:
-            line = [*fit(line, width - len(where)), seg(where, ink.of("dim"))]
-        return line
-
-    def _second(self) -> Line:
-        """Warnings; without any, the arguments."""
-        ink, run, width = self.host.ink, self.run, self.size.width
-        if run is None:
-            return []
-        warning = warning_line(run, ink)
-        if width_of(warning):
-            if width_of(warning) > width - 2:
-                warning = [*fit(warning, width - 2), seg("…", ink.of("dim"))]
-            return [seg(" "), *warning]
-        words = "  ".join(f"{clean(k)}={clean(value_text(v))}" for k, v in run.arguments.items())
-        return [seg(" " + cut(words, width - 2), ink.of("dim"))]
+            first = [seg(f" {self.run_id}  ", ink.of("text", "b")), seg(words, ink.of("dim"))]
+            head.show([first, [], self._tabs()])
+            return
+        first = title_line(self.run, width, ink)
+        lines = [first, second_line(self.run, self.code, width, ink)]
+        drift = drift_line(self.code, width, ink)
+        lines += [drift] if drift else []
+        height = len(lines) + 1
+        if self._head_height != height:
+            self._head_height = height
+            head.styles.height = height
+        head.show([*lines, self._tabs()])
 
     def _tabs(self) -> Line:
         ink = self.host.ink

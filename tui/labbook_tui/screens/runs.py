@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from labbook.book.text import clean
 from labbook_tui.bars import Header, Keys, Prompt
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import CurvesModel, Problem, Reading, RunsModel, Want
 from labbook_tui.palette import seg
 from labbook_tui.preview import Preview
 from labbook_tui.query import matches, parse
-from labbook_tui.run_columns import best_of, run_columns, sort_key
+from labbook_tui.run_columns import run_columns, sort_key
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.shown import Shown
 from labbook_tui.states import now_ns
@@ -303,21 +302,6 @@ class RunsScreen(BaseScreen):
     def _show_marks(self) -> None:
         self.table.redraw()
         self._head()
-
-    def rival(self, run_id: str) -> tuple[str, str]:
-        """The run to compare another with, and why: the baseline, else the best, else the one
-        before; "" where there is none."""
-        model, marks = self.model, self.host.marks
-        rows = [run for run in (model.rows if model else ()) if run.id != run_id]
-        if not rows or model is None:
-            return "", ""
-        if marks.baseline and marks.baseline != run_id:
-            return marks.baseline, "with the baseline"
-        found = best_of(rows, model)
-        if found is not None:
-            return found[0].id, f"with the best other run by {clean(found[1])}"
-        older = [run for run in rows if run.id < run_id]
-        return (max(run.id for run in older), "with the run before") if older else ("", "")
 
     def copied(self) -> str:
         """The id of the run under the cursor."""

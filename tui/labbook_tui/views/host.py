@@ -1,0 +1,330 @@
+"""This machine in one page: GPUs, processors, memory, traffic, disks, and its live runs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+from textual.binding import Binding, BindingType
+
+from labbook.book.text import clean
+from labbook_tui.gauges import bar, level, sparkline
+from labbook_tui.lines import Line, fit, rule, under
+from labbook_tui.models import Gauge, HostModel
+from labbook_tui.palette import Ink, seg
+from labbook_tui.shown import Shown
+from labbook_tui.text import bytes_text, cut, duration, grouped, number, pad, plural
+from labbook_tui.views.base import Scrolled
+
+__all__ = ["HostView", "host_lines"]
+
+WINDOWS = (600.0, 60.0)
+BAR = 12
+NAMES = 9
+
+Object = dict[str, Any]
+
+
+class HostView(Scrolled):
+    """Lines of the machine, then its live runs under a cursor."""
+
+    KIND = "host"
+    NAME = "This machine"
+    KEYS: ClassVar[list[tuple[str, str]]] = [
+        ("j k", "run"),
+        ("enter", "open it"),
+        ("w", "10m/1m"),
+        ("/", "find"),
+    ]
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("j k", "next, previous live run"),
+        ("enter", "open the run"),
+        ("w", "history: ten minutes or one"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("w", "window", "how much history", show=False),
+        Binding("enter", "open", "open the run", show=False),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: HostModel | None = None
+        self.window = WINDOWS[0]
+        self.cursor = 0
+
+    def accept(self, model: object) -> None:
+        """Keep the model; the cursor stays on its run."""
+        if isinstance(model, HostModel):
+            before = self.run_id
+            self.model = model
+            ids = [run["id"] for run in model.now["runs"]]
+            self.cursor = ids.index(before) if before in ids else 0
+
+    @property
+    def run_id(self) -> str:
+        """The run under the cursor; "" without live runs."""
+        runs = self.model.now["runs"] if self.model else []
+        return str(runs[self.cursor]["id"]) if self.cursor < len(runs) else ""
+
+    def rows(self, width: int) -> list[Line]:
+        """All lines, the run under the cursor marked."""
+        if self.model is None:
+            return self.waiting()
+        lines = host_lines(self.model, width, self.window, self.ink)
+        count = len(self.model.now["runs"])
+        if count:
+            place = len(lines) - count + self.cursor
+            lines[place] = under(fit(lines[place], width), self.ink.cursor)
+        return lines
+
+    def action_window(self) -> None:
+        """Ten minutes, or one."""
+        self.window = WINDOWS[(WINDOWS.index(self.window) + 1) % len(WINDOWS)]
+        self.redraw()
+
+    def action_move(self, by: int) -> None:
+        """Among the runs; without any, or past them, scroll."""
+        count = len(self.model.now["runs"]) if self.model else 0
+        if count and abs(by) == 1:
+            self.cursor = min(max(0, self.cursor + by), count - 1)
+            rows = len(self.rows(self.size.width))
+            place = rows - count + self.cursor
+            self.top = min(max(self.top, place - self.size.height + 1), place)
+            self.redraw()
+        else:
+            super().action_move(by)
+
+    def action_open(self) -> None:
+        """The page of the run under the cursor."""
+        opened = getattr(self.screen, "open_run", None)
+        if opened is not None and self.run_id:
+            opened(self.run_id)
+
+    def copied(self) -> str:
+        """The id of the run under the cursor, else the machine's name."""
+        return self.run_id or (str(self.model.now["host"]) if self.model else "")
+
+    def shown(self) -> Shown | None:
+        """The history, a gauge a row: what it is now, its least and greatest."""
+        if self.model is None:
+            return None
+        rows = []
+        for name, gauge in self.model.history.items():
+            known = gauge.values[np.isfinite(gauge.values)]
+            now = gauge.values[-1] if len(gauge.values) else math.nan
+            least, most = (float(known.min()), float(known.max())) if len(known) else (None, None)
+            rows.append((name, float(now) if math.isfinite(now) else None, least, most))
+        return Shown("machine", ("gauge", "now", "least", "greatest"), rows)
+
+    def remembered(self) -> dict[str, Any]:
+        """How much history."""
+        return {"window": self.window}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take it up."""
+        if memory.get("window") in WINDOWS:
+            self.window = memory["window"]
+
+
+def host_lines(model: HostModel, width: int, window: float, ink: Ink) -> list[Line]:
+    """GPUs, host, disks and runs; the runs are the last lines, one each."""
+    now = model.now
+    lines: list[Line] = _gpus(model, width, window, ink)
+    lines += [[], *_host(model, width, window, ink), [], *_disks(now["disks"], width, ink)]
+    runs = now["runs"]
+    title = [seg("live runs", ink.of("text", "b")), seg(f"  {len(runs)}", ink.of("dim"))]
+    lines.append(rule(title, width, ink))
+    if not runs:
+        text = " none is being recorded on this host: labbook.start() begins one"
+        return [*lines, [seg(cut(text, width), ink.of("dim"))]]
+    return [*lines, *_runs(model, width, ink)]
+
+
+def _history(model: HostModel, name: str, window: float) -> Gauge | None:
+    gauge = model.history.get(name)
+    if gauge is None:
+        return None
+    kept = gauge.seconds >= -window
+    return Gauge(name, gauge.seconds[kept], gauge.values[kept])
+
+
+def _spark(model: HostModel, name: str, room: int, window: float, ink: Ink) -> str:
+    """The gauge's past from nothing up; a percentage's scale ends at 100."""
+    gauge = _history(model, name, window)
+    if gauge is None or room < 4:
+        return ""
+    top = 100.0 if name.endswith("percent") else None
+    return sparkline(gauge.values, room, ink.glyphs, 0.0, top)
+
+
+# ---------------------------------------------------------------------- GPUs
+
+
+def _gpus(model: HostModel, width: int, window: float, ink: Ink) -> list[Line]:
+    cards, reason = model.now["gpus"], model.now["gpu_reason"]
+    lines: list[Line] = []
+    if cards:
+        head = f" {'gpu':<4} {'busy':<{BAR + 7}} {'memory':<18} {'power':>6} {'temp':>6}"
+        lines.append([seg(head, ink.of("dim"))])
+    lines += [_gpu(card, model, width, window, ink) for card in cards]
+    if reason or not cards:
+        words = clean(reason or "no GPU")
+        lines.append(
+            [
+                seg(f" {'gpu':<{NAMES}}", ink.of("dim")),
+                seg(cut(words, width - NAMES - 2), ink.of("dim")),
+            ]
+        )
+    return lines
+
+
+def _gpu(card: Object, model: HostModel, width: int, window: float, ink: Ink) -> Line:
+    busy = card.get("util_percent")
+    used, total = card.get("memory_used_bytes"), card.get("memory_total_bytes")
+    memory = "–" if used is None else bytes_text(used).replace(" ", "")
+    memory += "" if total is None else f" of {bytes_text(total).replace(' ', '')}"
+    owners = [clean(run["name"]) for run in model.now["runs"] if card["uuid"] in run["gpus"]]
+    owner = ", ".join(owners) or ("idle" if busy == 0 else "")
+    line: Line = [
+        seg(f" {card['index']:<4} ", ink.of("text", "b")),
+        seg(_bar(busy, ink), ink.of("live")),
+        seg(f" {_percent(busy):>6}", ink.of("text", "b")),
+        seg(f" {memory:<18}", ink.of("text")),
+        seg(f" {_unit(card.get('power_watts'), 'W'):>6}", ink.of("text")),
+        seg(f" {_unit(card.get('temperature_celsius'), '°C'):>6}", ink.of("text")),
+    ]
+    room = width - (NAMES + BAR + 38)
+    name_room = min(16, max(0, room))
+    line.append(seg(f"  {pad(owner, name_room)}", ink.of("accent" if owners else "dim")))
+    spark = _spark(
+        model, f"gpu.{card['index']}.util_percent", room - name_room - 6, window, ink, 100
+    )
+    return [*line, seg(f"  {spark}", ink.of("live"))]
+
+
+# ---------------------------------------------------------------------- host
+
+
+def _host(model: HostModel, width: int, window: float, ink: Ink) -> list[Line]:
+    now = model.now
+    gauges, cores = now["gauges"], now["cores"]
+    load = gauges.get("load.1m")
+    available, whole = gauges.get("memory.host_available_bytes"), now["memory_bytes"]
+    used = None if available is None else whole - available
+    memory = gauges.get("memory.host_percent")
+    swap = gauges.get("memory.host_swap_used_bytes")
+    cpu = gauges.get("cpu.host_percent")
+    load_text = f"load {number(load, 3) if load is not None else '–'} of {plural(cores, 'core')}"
+    memory_text = f"{'–' if used is None else bytes_text(used)} of {bytes_text(whole)}"
+    memory_text += f", {bytes_text(swap)} swap" if swap else ""
+    kept = model.history.get("cpu.host_percent")
+    span = min(window, -float(kept.seconds[0])) if kept is not None and len(kept.seconds) else 0.0
+    rest = width - NAMES - BAR - 38
+    head = f" {'':<{NAMES + BAR + 34}}  last {duration(span)}"
+    lines: list[Line] = [[seg(head, ink.of("dim"))]] if rest >= 8 else []
+    for name, percent, words, gauge in (  # busy processors are no warning, full memory is
+        ("cpu", cpu, load_text, "cpu.host_percent"),
+        ("memory", memory, memory_text, "memory.host_percent"),
+    ):
+        lines.append(
+            [
+                seg(f" {name:<{NAMES}}", ink.of("dim")),
+                seg(_bar(percent, ink), ink.of("live" if name == "cpu" else level(percent))),
+                seg(f" {_percent(percent):>6}", ink.of("text", "b")),
+                seg(f"  {pad(words, 25)}", ink.of("dim")),
+                seg(f"  {_spark(model, gauge, rest, window, ink)}", ink.of("live")),
+            ]
+        )
+    for name, parts in (
+        ("disk", (("read", "disk.read_bytes_per_s"), ("written", "disk.write_bytes_per_s"))),
+        (
+            "network",
+            (("in", "network.received_bytes_per_s"), ("out", "network.sent_bytes_per_s")),
+        ),
+    ):
+        line: Line = [seg(f" {name:<{NAMES}}", ink.of("dim"))]
+        for word, gauge in parts:
+            line += [
+                seg(f"{_rate(gauges.get(gauge)):>11}", ink.of("text", "b")),
+                seg(f" {word:<9}", ink.of("dim")),
+            ]
+        line.append(seg(" " * (NAMES + BAR + 36 - 51)))
+        both = (rest - 2) // 2
+        line.append(seg(f"  {_spark(model, parts[0][1], both, window, ink)}", ink.of("live")))
+        line.append(seg(f"  {_spark(model, parts[1][1], both, window, ink)}", ink.of("accent")))
+        lines.append(line)
+    return lines
+
+
+def _disks(disks: list[Object], width: int, ink: Ink) -> list[Line]:
+    lines: list[Line] = []
+    for place, disk in enumerate(disks):
+        full = 100 * (1 - disk["free_bytes"] / disk["total_bytes"])
+        free = f"{bytes_text(disk['free_bytes'])} free of {bytes_text(disk['total_bytes'])}"
+        room = max(8, width - NAMES - BAR - 38)
+        lines.append(
+            [
+                seg(f" {'disks' if place == 0 else '':<{NAMES}}", ink.of("dim")),
+                seg(_bar(full, ink), ink.of("bad" if full >= 95 else level(full))),
+                seg(f" {_percent(full):>6}", ink.of("text", "b")),
+                seg(f"  {pad(free, 25)}", ink.of("dim")),
+                seg(f"  {cut(clean(disk['path']), room - 10)}", ink.of("text")),
+                seg("  the book" if disk["has_book"] else "", ink.of("accent")),
+            ]
+        )
+    return lines
+
+
+def _bar(percent: float | None, ink: Ink) -> str:
+    return " " * BAR if percent is None else bar(percent / 100, BAR, ink.glyphs)
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{value:.0f} %"
+
+
+def _unit(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.0f} {unit}"
+
+
+def _rate(value: float | None) -> str:
+    return "–" if value is None else f"{bytes_text(value)}/s"
+
+
+# ---------------------------------------------------------------------- runs
+
+
+def _runs(model: HostModel, width: int, ink: Ink) -> list[Line]:
+    """Heading, and a line a run."""
+    runs = model.now["runs"]
+    room = max(10, min(40, width - 62))
+    titles = f"{'step':>9} {'steps/s':>8} {'cpu':>7} {'memory':>9} {'GPUs':>9} {'for':>8}"
+    lines: list[Line] = [[seg(f"   {'run':<{room}} {titles}", ink.of("dim"))]]
+    for run in runs:
+        gauges = run["gauges"]
+        busy = [
+            f"{v:.0f}"
+            for n, v in sorted(gauges.items())
+            if n.endswith(".util_percent") and v is not None
+        ]
+        rss = gauges.get("memory.rss_bytes")
+        rate = model.rates.get(run["id"])
+        since = run["created_ns"]
+        age = "–" if not since else duration((model.now["time_ns"] - since) / 1e9)
+        cells = [
+            f"{'–' if run['step'] is None else grouped(run['step']):>9}",
+            f"{'–' if rate is None else number(rate, 3):>8}",
+            f"{_percent(gauges.get('cpu.percent')):>7}",
+            f"{'–' if rss is None else bytes_text(rss):>9}",
+            f"{(' '.join(busy) + ' %') if busy else '–':>9}",
+            f"{age:>8}",
+        ]
+        lines.append(
+            [
+                seg(f" {ink.glyphs.live} ", ink.of("live")),
+                seg(pad(clean(run["name"]), room), ink.of("text", "b")),
+                seg(" " + " ".join(cells), ink.of("text")),
+            ]
+        )
+    return lines
