@@ -42,7 +42,7 @@ _CODE: Final = frozenset({
 def changed_since_start(
     book: BookPaths, facts: Facts, private: Path, seconds: float = SECONDS
 ) -> tuple[str, ...] | None:
-    """Return the paths that differ from the run's snapshot, from the top of its working tree.
+    """Return the paths that differ from the run's snapshot, new ones last, from the tree's top.
 
     None where that is not known: the run does not live on this host, its code was not stored
     whole, it is in no git repository of this user, or git took too long. `private` is a folder of
@@ -102,7 +102,9 @@ def _compare(
         recorded = _recorded(reader, root, paths[:_MOST], deadline)
     present = _present(tree, paths[:_MOST], deadline)
     changed = [path for path in paths[:_MOST] if recorded.get(path) != present.get(path)]
-    return tuple(sorted([*changed, *paths[_MOST:]]))
+    # files that came only later are the least of it
+    order = sorted([*changed, *paths[_MOST:]], key=lambda path: (path not in recorded, path))
+    return tuple(order)
 
 
 def _is_code(path: object) -> bool:

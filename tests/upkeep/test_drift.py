@@ -49,7 +49,7 @@ def test_every_kind_of_change_is_named(live: Lab, tmp_path: Path) -> None:
     (live.root / "other.py").write_text("A = 2\n")
     (live.root / "newer.py").write_text("C = 1\n")
     (live.root / "log.txt").write_text("no code\n")
-    assert changed(live, tmp_path) == ("new.py", "newer.py", "other.py", "train.py")
+    assert changed(live, tmp_path) == ("new.py", "other.py", "train.py", "newer.py")
 
 
 def test_a_change_taken_back_is_none(live: Lab, tmp_path: Path) -> None:

@@ -9,18 +9,25 @@ import numpy as np
 from textual.binding import Binding, BindingType
 
 from labbook.book.text import clean
+from labbook_tui.chart import ChartOptions, draw_chart
+from labbook_tui.curve import Curve
 from labbook_tui.gauges import bar, level, sparkline
-from labbook_tui.lines import Line, fit, rule, under
+from labbook_tui.lines import Line, beside, fit, rule, under
 from labbook_tui.models import Gauge, HostModel
 from labbook_tui.palette import Ink, seg
 from labbook_tui.shown import Shown
 from labbook_tui.text import bytes_text, cut, duration, grouped, number, pad, plural
 from labbook_tui.views.base import Scrolled
 
-__all__ = ["HostView", "host_lines"]
+__all__ = ["HostView", "history_charts", "host_lines"]
 
 WINDOWS = (600.0, 60.0)
 BAR = 12
+CHART_ROWS, MOST_ROWS = 8, 18
+"""Charts of the history take what is free below, when it is at least so much."""
+STEPS = 60
+"""A chart moves on by a part of its width, so that it is not drawn anew each second."""
+
 NAMES = 9
 
 Object = dict[str, Any]
@@ -52,6 +59,7 @@ class HostView(Scrolled):
         self.model: HostModel | None = None
         self.window = WINDOWS[0]
         self.cursor = 0
+        self._place = 0  # the line under the cursor
 
     def accept(self, model: object) -> None:
         """Keep the model; the cursor stays on its run."""
@@ -74,8 +82,12 @@ class HostView(Scrolled):
         lines = host_lines(self.model, width, self.window, self.ink)
         count = len(self.model.now["runs"])
         if count:
-            place = len(lines) - count + self.cursor
-            lines[place] = under(fit(lines[place], width), self.ink.cursor)
+            self._place = len(lines) - count + self.cursor
+            lines[self._place] = under(fit(lines[self._place], width), self.ink.cursor)
+        room = self.size.height - len(lines) - 1
+        if room >= CHART_ROWS:
+            size = (width, min(room, MOST_ROWS))
+            lines += [[], *history_charts(self.model, size, self.window, self.ink)]
         return lines
 
     def action_window(self) -> None:
@@ -88,9 +100,8 @@ class HostView(Scrolled):
         count = len(self.model.now["runs"]) if self.model else 0
         if count and abs(by) == 1:
             self.cursor = min(max(0, self.cursor + by), count - 1)
-            rows = len(self.rows(self.size.width))
-            place = rows - count + self.cursor
-            self.top = min(max(self.top, place - self.size.height + 1), place)
+            self.rows(self.size.width)
+            self.top = min(max(self.top, self._place - self.size.height + 1), self._place)
             self.redraw()
         else:
             super().action_move(by)
@@ -141,21 +152,60 @@ def host_lines(model: HostModel, width: int, window: float, ink: Ink) -> list[Li
     return [*lines, *_runs(model, width, ink)]
 
 
-def _history(model: HostModel, name: str, window: float) -> Gauge | None:
-    gauge = model.history.get(name)
-    if gauge is None:
-        return None
-    kept = gauge.seconds >= -window
-    return Gauge(name, gauge.seconds[kept], gauge.values[kept])
-
-
 def _spark(model: HostModel, name: str, room: int, window: float, ink: Ink) -> str:
     """The gauge's past from nothing up; a percentage's scale ends at 100."""
-    gauge = _history(model, name, window)
+    gauge = model.history.get(name)
     if gauge is None or room < 4:
         return ""
     top = 100.0 if name.endswith("percent") else None
-    return sparkline(gauge.values, room, ink.glyphs, 0.0, top)
+    step = window / room
+    values = np.full(room, np.nan)
+    # cells of the clock, not counted from now: what has been drawn stays until it moves a cell
+    cells = room - 1 + np.floor((gauge.seconds + _phase(model, step)) / step).astype(np.int64)
+    for cell, value in zip(cells, gauge.values, strict=True):
+        if cell >= 0 and not value <= values[cell]:
+            values[cell] = value
+    return sparkline(values, room, ink.glyphs, 0.0, top)
+
+
+def _phase(model: HostModel, step: float) -> float:
+    """Seconds since the clock last was a multiple of `step`."""
+    return float(model.now["time_ns"] / 1e9 % step)
+
+
+def history_charts(model: HostModel, size: tuple[int, int], window: float, ink: Ink) -> list[Line]:
+    """How busy the machine was, beside how full its memory: in percent, by minutes ago."""
+    width, height = size
+    gpus = [f"gpu.{card['index']}" for card in model.now["gpus"]][:6]
+    busy = [("cpu", "cpu.host_percent"), *((name, f"{name}.util_percent") for name in gpus)]
+    full = [("memory", "memory.host_percent")]
+    half = (width - 3) // 2
+    left, right = (
+        _chart(
+            title, [_minutes(model, *pair, window) for pair in pairs], (half, height), window, ink
+        )
+        for title, pairs in (("busy, %", busy), ("memory, %", full))
+    )
+    return [[seg(" "), *line] for line in beside(left, right, half, [seg(" ")])]
+
+
+def _minutes(model: HostModel, title: str, name: str, window: float) -> Curve:
+    gauge = model.history.get(name)
+    if gauge is None:
+        return Curve(title, np.empty(0), np.empty(0), points=True)
+    step = window / STEPS
+    kept = gauge.seconds >= -window
+    seconds = gauge.seconds[kept] + _phase(model, step) - step
+    return Curve(title, seconds / 60, gauge.values[kept], points=True)
+
+
+def _chart(
+    title: str, curves: list[Curve], size: tuple[int, int], window: float, ink: Ink
+) -> list[Line]:
+    options = ChartOptions(
+        x_name="minutes", x_limits=(-window / 60, 0.0), y_limits=(0.0, 100.0), letters=False
+    )
+    return draw_chart(title, curves, size, ink, options)
 
 
 # ---------------------------------------------------------------------- GPUs
@@ -197,9 +247,7 @@ def _gpu(card: Object, model: HostModel, width: int, window: float, ink: Ink) ->
     room = width - (NAMES + BAR + 38)
     name_room = min(16, max(0, room))
     line.append(seg(f"  {pad(owner, name_room)}", ink.of("accent" if owners else "dim")))
-    spark = _spark(
-        model, f"gpu.{card['index']}.util_percent", room - name_room - 6, window, ink, 100
-    )
+    spark = _spark(model, f"gpu.{card['index']}.util_percent", room - name_room - 6, window, ink)
     return [*line, seg(f"  {spark}", ink.of("live"))]
 
 
@@ -249,7 +297,7 @@ def _host(model: HostModel, width: int, window: float, ink: Ink) -> list[Line]:
                 seg(f"{_rate(gauges.get(gauge)):>11}", ink.of("text", "b")),
                 seg(f" {word:<9}", ink.of("dim")),
             ]
-        line.append(seg(" " * (NAMES + BAR + 36 - 51)))
+        line.append(seg(" " * (NAMES + BAR + 34 - 51)))
         both = (rest - 2) // 2
         line.append(seg(f"  {_spark(model, parts[0][1], both, window, ink)}", ink.of("live")))
         line.append(seg(f"  {_spark(model, parts[1][1], both, window, ink)}", ink.of("accent")))
