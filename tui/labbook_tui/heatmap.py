@@ -79,11 +79,23 @@ def levels_of(values: Floats, low: float, high: float, count: int) -> NDArray[np
     return np.where(known, level, np.int16(-1)).astype(np.int16)
 
 
-def draw_heatmap(values: Floats, low: float, high: float, ink: Ink) -> list[Line]:
-    """Values (pixel rows, columns) as lines: two pixel rows a line with colours, else one."""
+def draw_heatmap(
+    values: Floats,
+    low: float,
+    high: float,
+    ink: Ink,
+    *,
+    colours: tuple[str, ...] = (),
+    shades: str = "",
+) -> list[Line]:
+    """Values (pixel rows, columns) as lines: two pixel rows a line with colours, else one.
+
+    `colours` and `shades`, from low to high, stand in for the ink's.
+    """
     if not ink.heat:
-        return _shades(values, low, high, ink)
-    levels = levels_of(values, low, high, len(ink.heat))
+        return _shades(values, low, high, ink, shades or ink.glyphs.shades)
+    colours = colours or ink.heat
+    levels = levels_of(values, low, high, len(colours))
     if len(levels) % 2:
         levels = np.vstack([levels, np.full((1, levels.shape[1]), -1, np.int16)])
     lines: list[Line] = []
@@ -91,23 +103,27 @@ def draw_heatmap(values: Floats, low: float, high: float, ink: Ink) -> list[Line
         both = upper.astype(np.int32) * 64 + lower
         cuts = [0, *(np.flatnonzero(np.diff(both)) + 1).tolist(), len(both)]
         lines.append(
-            [_pixels(int(upper[a]), int(lower[a]), b - a, ink) for a, b in pairwise(cuts) if b > a]
+            [
+                _pixels((int(upper[a]), int(lower[a])), b - a, ink, colours)
+                for a, b in pairwise(cuts)
+                if b > a
+            ]
         )
     return lines
 
 
-def _pixels(upper: int, lower: int, width: int, ink: Ink) -> Segment:
+def _pixels(pair: tuple[int, int], width: int, ink: Ink, colours: tuple[str, ...]) -> Segment:
+    upper, lower = pair
     if upper < 0 and lower < 0:
         return seg(" " * width)
     if upper == lower:  # a plain ground is one style less for the terminal
-        return seg(" " * width, ink.pixel(None, ink.heat[upper]))
+        return seg(" " * width, ink.pixel(None, colours[upper]))
     if upper < 0:
-        return seg("▄" * width, ink.pixel(ink.heat[lower], None))
-    return seg("▀" * width, ink.pixel(ink.heat[upper], ink.heat[lower] if lower >= 0 else None))
+        return seg("▄" * width, ink.pixel(colours[lower], None))
+    return seg("▀" * width, ink.pixel(colours[upper], colours[lower] if lower >= 0 else None))
 
 
-def _shades(values: Floats, low: float, high: float, ink: Ink) -> list[Line]:
-    shades = ink.glyphs.shades
+def _shades(values: Floats, low: float, high: float, ink: Ink, shades: str) -> list[Line]:
     levels = levels_of(values, low, high, len(shades))
     marks = np.array([*shades, "·" if ink.glyphs.braille else "."])
     return [[seg("".join(marks[row]))] for row in levels]
@@ -131,7 +147,7 @@ def draw_image(pixels: NDArray[np.float64], width: int, height: int, ink: Ink) -
         pixels = _shrunk(pixels, width, height * per_cell)
     if not ink.heat:
         bright = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
-        return _shades(np.asarray(bright, np.float64), 0.0, 1.0, ink)
+        return _shades(np.asarray(bright, np.float64), 0.0, 1.0, ink, ink.glyphs.shades)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     if len(pixels) % 2:

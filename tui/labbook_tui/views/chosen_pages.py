@@ -1,0 +1,140 @@
+"""The inner pages of a chosen set beside its map: scatter, quartiles, histogram, summary."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from labbook.dynamics.columns import Floats
+from labbook_tui.chart import ChartOptions, draw_chart
+from labbook_tui.curve import Curve
+from labbook_tui.lines import Line, beside, fit
+from labbook_tui.models import ChosenModel
+from labbook_tui.palette import Ink, seg
+from labbook_tui.read.arrays import floats
+from labbook_tui.scale import linear_axis
+from labbook_tui.scatter import Points, draw_scatter
+from labbook_tui.text import plural
+from labbook_tui.views.chosen_look import Look
+from labbook_tui.views.chosen_map import head_line
+
+__all__ = ["scatter_lines", "summary_curves", "summary_lines"]
+
+
+def scatter_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
+    """Mean confidence against its variability, coloured by the share of right observations.
+
+    Where outputs are no class scores: the mean error, or loss, against its variability.
+    """
+    model = look.model
+    x, y, names = _axes_of(model)
+    shade = model.numbers("correctness")
+    rows = look.rows
+    known = np.isfinite(x[rows]) & np.isfinite(y[rows])
+    head = head_line(look, width, ink)
+    if not known.any():
+        return [
+            head,
+            [],
+            [seg(" nothing to place: no confidence or loss over steps", ink.of("dim"))],
+        ]
+    marked = look.place if len(rows) else None
+    points = Points(x[rows], y[rows], shade[rows], marked)
+    top = float(np.nanmax(y[rows]))
+    limits = (0.0, 1.0) if names[0] == "confidence" else (0.0, top)
+    axes = (
+        linear_axis(0.0, float(np.nanmax(x[rows])) or 1.0, max(2, width // 16)),
+        linear_axis(*limits, max(2, height // 4)),
+    )
+    title: Line = [
+        seg(f" mean {names[0]} ", ink.of("dim")),
+        *_legend(ink, bool(np.isfinite(shade).any())),
+    ]
+    below: Line = [
+        seg(f" variability of {names[0]} over {plural(len(model.steps), 'step')}", ink.of("dim"))
+    ]
+    plot = draw_scatter(points, axes, (width - 1, height - 3), ink)
+    return [head, fit(title, width), *([seg(" "), *line] for line in plot), below]
+
+
+def _axes_of(model: ChosenModel) -> tuple[Floats, Floats, tuple[str]]:
+    """Variability and mean of the confidence, else of the error, else of the loss."""
+    for mean, spread, name in (
+        ("confidence", "variability", "confidence"),
+        ("mean_error", "error_variability", "error"),
+    ):
+        found = model.numbers(mean)
+        if np.isfinite(found).any():
+            return model.numbers(spread), found, (name,)
+    loss = model.grids.get("loss")
+    nothing = np.full(len(model.ids), np.nan)
+    if loss is None:
+        return nothing, nothing, ("loss",)
+    from labbook.dynamics.cartography import moments
+    from labbook.dynamics.grid import Grid
+
+    mean_loss, spread_loss = moments(Grid(loss, np.isfinite(loss)))
+    return spread_loss, mean_loss, ("loss",)
+
+
+def _legend(ink: Ink, has_shade: bool) -> Line:
+    if not has_shade:
+        return []
+    if not ink.heat:
+        return [seg("  x seldom  - at times  o mostly right", ink.of("dim"))]
+    ends = [seg("  right 0 % ", ink.of("dim")), seg(" 100 %", ink.of("dim"))]
+    return [ends[0], *(seg(" ", ink.pixel(None, colour)) for colour in ink.heat), ends[1]]
+
+
+def summary_curves(model: ChosenModel) -> list[tuple[str, list[Curve]]]:
+    """(title, curves) of each chart over the steps; those that have anything to show."""
+    table = model.per_step
+    if table is None:
+        return []
+
+    def curve(name: str, column: str, share: float = 1.0) -> Curve:
+        y = floats(table.column(column)) * share
+        known = np.isfinite(y)
+        return Curve(name, model.steps[known], y[known], points=True)
+
+    n = max(1, len(model.ids))
+    charts = [
+        ("loss: least to greatest", [
+            curve("max", "max_loss"), curve("75 %", "q3_loss"), curve("median", "median_loss"),
+            curve("25 %", "q1_loss"), curve("min", "min_loss"),
+        ]),
+        ("share right", [curve("right", "accuracy"), curve("confidence", "confidence")]),
+        ("share learned, forgotten at a step", [
+            curve("learned", "n_learned", 1 / n), curve("forgotten", "n_forgotten", 1 / n),
+        ]),
+        ("error", [curve("error", "error"), curve("bias", "bias")]),
+        ("R²", [curve("R²", "r_squared")]),
+        ("predictions", [
+            curve("same as before", "agreement"), curve("most frequent", "top_share"),
+        ]),
+        ("output: change from step to step", [curve("change", "output_change")]),
+    ]  # fmt: skip
+    kept = [(title, [c for c in curves if len(c.x)]) for title, curves in charts]
+    return [(title, curves) for title, curves in kept if curves]
+
+
+def summary_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
+    """Up to four charts over the steps, the cursor's step in each."""
+    model = look.model
+    head = head_line(look, width, ink)
+    charts = summary_curves(model)
+    if not charts:
+        word = "reading…" if model.per_step is None else "nothing measured over the steps"
+        return [head, [], [seg(" " + word, ink.of("dim"))]]
+    charts = charts[:4]
+    across = 1 if len(charts) == 1 else 2
+    down = -(-len(charts) // across)
+    wide, high = (width - 2 * (across - 1)) // across, (height - 1) // down
+    step = float(model.steps[look.observation])
+    options = ChartOptions(x_name="", cursor=step, live=model.summary.state == "running")
+    lines: list[Line] = [head]
+    for first in range(0, len(charts), across):
+        drawn = [
+            draw_chart(t, c, (wide, high), ink, options) for t, c in charts[first : first + across]
+        ]
+        lines += drawn[0] if len(drawn) == 1 else beside(drawn[0], drawn[1], wide, [seg("  ")])
+    return lines
