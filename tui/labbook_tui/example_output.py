@@ -19,6 +19,7 @@ __all__ = [
     "output_curves",
     "output_lines",
     "said",
+    "visible",
     "weights_of",
 ]
 
@@ -99,7 +100,7 @@ def _look(model: ChosenModel, at: tuple[int, int], name: str, width: int, ink: I
     if isinstance(weights, list):
         tokens = recorded.tokens(name, *at)
         pairs = zip(tokens[:TOP], weights, strict=False)
-        named = [(_visible(token), float(p), False) for token, p in pairs if p is not None]
+        named = [(visible(token), float(p), False) for token, p in pairs if p is not None]
         return [head, *(_bars(named, width, ink) if named else [])]
     text = recorded.text(name, *at)
     if not text:
@@ -128,7 +129,7 @@ def changed_from(before: str, after: str, ink: Ink) -> Line:
     return [seg(after[:same], ink.of("dim")), seg(after[same:], ink.of("text", "b"))]
 
 
-def _visible(token: str) -> str:
+def visible(token: str) -> str:
     """A token as it can be seen: blanks have a mark."""
     return token.replace(" ", "␣") or "·"
 
@@ -151,7 +152,7 @@ def said(model: ChosenModel, row: int, observation: int) -> str:
     if output is not None:
         return " ".join(number(float(v)) for v in output[:4]) + " …" * (len(output) > 4)
     texts = [name for name in recorded.looks if not name.endswith(("_p", "_prob"))]
-    return recorded.text(texts[-1], row, observation) if texts else ""
+    return recorded.text(texts[-1], row, observation).rstrip() if texts else ""
 
 
 def change_lines(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from labbook.dynamics import Observed, examples, notes, read, steps
@@ -44,7 +45,7 @@ def build(reader: RunReader, want: Want) -> ChosenModel:
         model,
         summary=summary,
         sets=sets,
-        per_step=steps(seen) if page == "summary" else None,
+        per_step=_per_step(seen, model) if page == "summary" else None,
         counts=_counts(seen) if page == "histogram" else None,
     )
 
@@ -73,6 +74,18 @@ def _measured(reader: RunReader, sets: tuple[str, ...], name: str) -> tuple[Obse
     )
     _KEPT[reader] = (tables, seen, model)
     return seen, model
+
+
+def _per_step(seen: Observed, model: ChosenModel) -> pa.Table:
+    """`labbook.dynamics.steps`, and the shares of examples ever right and ever forgotten."""
+    table = steps(seen)
+    for name, events in (("share_learned", model.learned), ("share_forgotten", model.forgotten)):
+        share = np.full(len(seen.step), np.nan)
+        if events is not None and seen.correct is not None and seen.correct.has_any.any():
+            ever = np.logical_or.accumulate(events[seen.correct.has_any], axis=1)
+            share = ever.mean(axis=0)
+        table = table.append_column(name, pa.array(share, from_pandas=True))
+    return table
 
 
 def _grids(seen: Observed) -> dict[str, Floats]:
@@ -107,8 +120,6 @@ def _changed(seen: Observed) -> NDArray[np.bool_] | None:
 
 def _codes(seen: Observed, name: str) -> Grid | None:
     """A column of texts or of lists of whole numbers as numbers, equal ones alike."""
-    import pyarrow as pa
-
     if pa.types.is_string(seen.rows.schema.field(name).type):
         column = seen.rows.column(name).combine_chunks()
         known = column.is_valid().to_numpy(zero_copy_only=False)
@@ -154,8 +165,6 @@ def _value_counts(seen: Observed) -> Counts | None:
 
 
 def _flat(column: Any) -> Floats:
-    import pyarrow as pa
-
     flat = column.flatten() if pa.types.is_nested(column.type) else column
     if not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
         return np.zeros(0)

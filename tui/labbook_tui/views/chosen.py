@@ -58,6 +58,7 @@ class ChosenView(View):
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
         ("j k", "example; among quartiles, the next exemplar"),
         ("h l H L", "step, ten steps"),
+        ("ctrl+d ctrl+u", "ten examples; further charts"),
         ("n N", "next, previous change of the output"),
         ("enter", "the example large, esc back"),
         ("v V", "map, scatter, quartiles, histogram, summary"),
@@ -162,7 +163,7 @@ class ChosenView(View):
         draw = map_lines if self.page == "map" else scatter_lines
         lines = draw(look, left, height, ink)
         assert look.row is not None
-        panel = example_lines(look.model, (look.row, look.observation), (side, height), ink)
+        panel = example_lines(look.model, (look.row, look.observation), (side - 1, height), ink)
         gap: Line = [seg(f" {ink.glyphs.side} ", ink.of("faint"))]
         return [
             [
@@ -191,8 +192,12 @@ class ChosenView(View):
             look.go(rows[min(max(0, at), len(rows) - 1)])
 
     def action_page(self, by: int) -> None:
-        """By ten examples."""
-        self.action_move(10 * by)
+        """By ten examples, or by two charts."""
+        if self.page == "summary" and not self.is_large:
+            self.look.chart += 2 * by
+            self.redraw()
+        else:
+            self.action_move(10 * by)
 
     def action_ends(self, last: int) -> None:
         """The first or the last in the order."""
@@ -204,7 +209,9 @@ class ChosenView(View):
             return
         width = self.size.width - side_width(self.size.width) - 3
         is_map = self.page == "map" and not self.is_large
-        self.look.step(by * (grid_of(self.model, width).chunk if is_map else 1))
+        here = self.look.observation
+        to = grid_of(self.model, width).moved(here, by) if is_map else here + by
+        self.look.step(to - here)
         self.redraw()
 
     def action_change(self, by: int) -> None:

@@ -13,6 +13,7 @@ from labbook_tui.example_output import (
     event_at,
     highest,
     output_lines,
+    visible,
     weights_of,
 )
 from labbook_tui.example_panel import curve_lines, fact_lines
@@ -43,7 +44,7 @@ def large_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     model, row, observation = look.model, look.row, look.observation
     if row is None:
         return []
-    left = side_width(width)
+    left = side_width(width) - 1
     lines = fact_lines(model, row, observation, left, ink)
     shown = output_lines(model, row, observation, left, ink)
     room = height - len(lines) - len(shown)
@@ -52,9 +53,10 @@ def large_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     if height - len(lines) >= 7:
         lines += curve_lines(model, row, observation, (left, min(12, height - len(lines))), ink)
     gap: Line = [seg(f" {ink.glyphs.side} ", ink.of("faint"))]
-    table = _table(look, width - left - 3, height, ink)
-    lines = lines[:height] + [[] for _ in range(height - len(lines))]
-    return beside(lines, table, left, gap)
+    table = _table(look, width - left - 4, height, ink)
+    lines = [[seg(" "), *line] for line in lines[:height]]
+    lines += [[] for _ in range(height - len(lines))]
+    return beside(lines, table, left + 1, gap)
 
 
 def _table(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
@@ -145,8 +147,8 @@ def _shown(model: ChosenModel, name: str, row: int, at: int) -> str:
     recorded = model.recorded
     assert recorded is not None
     if weights_of(recorded, name):
-        return " ".join(t.replace(" ", "␣") or "·" for t in recorded.tokens(name, row, at))
-    return recorded.text(name, row, at)
+        return " ".join(visible(token) for token in recorded.tokens(name, row, at))
+    return recorded.text(name, row, at).rstrip()
 
 
 def _look_column(model: ChosenModel, name: str, row: int, width: int) -> _Column:

@@ -6,7 +6,7 @@ import numpy as np
 
 from labbook_tui.gauges import bar
 from labbook_tui.heatmap import draw_heatmap, resample
-from labbook_tui.lines import Line, fit
+from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import Counts
 from labbook_tui.palette import Ink, seg
 from labbook_tui.text import cut, grouped, number, pad
@@ -44,14 +44,17 @@ def histogram_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]
         return [[], [seg(" " + words, ink.of("dim"))]]
     observation = min(look.observation, counts.predicted.shape[1] - 1)
     body = height - 3
-    each = 2 if counts.target is not None and 2 * len(counts.predicted) <= body else 1
+    each = _rows_each(counts, body)
     shown = _shown(counts, observation, body // each)
     left = max(30, min(56, width * 45 // 100))
     what = "class" if counts.edges is None else "output"
     title = f" {what}: predicted at step {step_text(model, observation)}"
     if len(shown) < len(counts.predicted):
         title += f", {len(shown)} of {grouped(len(counts.predicted))}"
-    lines: list[Line] = [[*fit([seg(title, ink.of("text", "b"))], left), *_key(counts, ink)], []]
+    key = _key(counts, ink)
+    if left + width_of(key) + 32 <= width:
+        key.append(seg("  map: predicted, over the steps", ink.of("dim")))
+    lines: list[Line] = [[*fit([seg(title, ink.of("text", "b"))], left), *key], []]
     bars = _bars(counts, shown, observation, (left, each), ink)
     drawn = _map(look, counts, shown, (width - left - 2, each), ink)
     for row in range(max(len(bars), len(drawn))):
@@ -60,12 +63,19 @@ def histogram_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]
     return lines[:height]
 
 
+def _rows_each(counts: Counts, body: int) -> int:
+    """Lines of a class: predicted, target below it where both fit, and a blank one."""
+    n = len(counts.predicted)
+    wanted = (3, 2) if counts.target is not None else (2,)
+    return next((each for each in wanted if each * n <= body), 1)
+
+
 def _key(counts: Counts, ink: Ink) -> Line:
     """What the two bars are."""
     line: Line = [seg(ink.glyphs.bar[8] * 2, ink.of("accent")), seg(" predicted  ", ink.of("dim"))]
     if counts.target is not None:
         line += [seg(ink.glyphs.bar[8] * 2, ink.of("dim")), seg(" target", ink.of("dim"))]
-    return [seg("  "), *line, seg("   map: predicted over the steps", ink.of("dim"))]
+    return [seg("  "), *line]
 
 
 def _shown(counts: Counts, observation: int, most: int) -> list[int]:
@@ -102,7 +112,7 @@ def _bars(
         if counts.target is not None and each == 1:
             line.append(seg(f" / {grouped(int(counts.target[at])):>{digits}}", ink.of("dim")))
         lines.append(line)
-        if counts.target is not None and each == 2:
+        if counts.target is not None and each > 1:
             wanted = int(counts.target[at])
             lines.append(
                 [
@@ -111,6 +121,7 @@ def _bars(
                     seg(f" {grouped(wanted):>{digits}}", ink.of("dim")),
                 ]
             )
+        lines += [[] for _ in range(-len(lines) % each)]
     return lines
 
 
@@ -123,6 +134,8 @@ def _map(
     values = resample(counts.predicted[shown].astype(np.float64), grid)
     per_line = 2 if ink.heat else 1
     pixels = np.repeat(values, per_line * each, axis=0)
+    full = each if each == 1 or (counts.target is not None and each == 2) else each - 1
+    pixels[np.arange(len(pixels)) % (per_line * each) >= per_line * full] = np.nan
     high = float(max(1, counts.predicted.max()))
     lines = draw_heatmap(pixels, 0.0, high, ink)
     column = grid.column(look.observation)

@@ -73,7 +73,7 @@ def colour_limits(values: Floats) -> tuple[float, float, bool]:
 class Look:
     """The state of the page. `rows`: the examples in sight, in their order; `place` among them.
 
-    `at`: the observation under the cursor; None follows the newest.
+    `at`: the observation under the cursor; None follows the newest. `chart`: the first one in sight.
     """
 
     model: ChosenModel
@@ -85,6 +85,7 @@ class Look:
     place: int = 0
     top: int = 0
     at: int | None = None
+    chart: int = 0
     _limits: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
 
     def take(self, model: ChosenModel) -> None:
@@ -129,11 +130,15 @@ class Look:
     @property
     def limits(self) -> tuple[float, float, bool]:
         """The ends of the colours for the present measure; over all examples, so that they stay."""
-        if self.measure not in self._limits:
-            fixed = self.measure in {"confidence", "correct"}
-            grid = self.model.grids[self.measure]
-            self._limits[self.measure] = (0.0, 1.0, False) if fixed else colour_limits(grid)
-        return self._limits[self.measure]
+        return self.limits_of(self.measure)
+
+    def limits_of(self, measure: str) -> tuple[float, float, bool]:
+        """The same for any measure; computed once for a model."""
+        if measure not in self._limits:
+            fixed = measure in {"confidence", "correct"}
+            grid = self.model.grids[measure]
+            self._limits[measure] = (0.0, 1.0, False) if fixed else colour_limits(grid)
+        return self._limits[measure]
 
     def move(self, by: int) -> None:
         """To another example."""

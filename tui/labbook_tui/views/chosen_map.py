@@ -11,6 +11,7 @@ from labbook_tui.models import ChosenModel
 from labbook_tui.palette import Ink, seg
 from labbook_tui.text import cut, grouped, number
 from labbook_tui.views.chosen_look import Look
+from labbook_tui.views.chosen_table import table_lines
 
 __all__ = ["grid_of", "head_line", "map_lines", "step_text"]
 
@@ -27,7 +28,7 @@ def map_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     body = height - 3
     grid = grid_of(model, width)
     n_seen = min(len(look.rows), body * per_line)
-    stretch = max(1, min(4, body * per_line // max(1, len(look.rows))))
+    stretch = _stretch(len(look.rows), body, per_line)
     look.top = max(0, min(max(look.top, look.place - n_seen + 1), look.place))
     look.top = min(look.top, len(look.rows) - n_seen)
     shown = look.rows[look.top : look.top + n_seen]
@@ -45,7 +46,17 @@ def map_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
         lines.append([mark, *line])
     lines.append(_axis(look, grid, width, ink))
     lines.append(_scale(look, ink))
-    return lines
+    table = table_lines(look, width, height - len(lines) - 1, ink)
+    return [*lines, [], *table] if table else lines
+
+
+def _stretch(n_rows: int, body: int, per_line: int) -> int:
+    """Pixels for each example: as many as leave room for the table, else as many as fit."""
+    most = max(1, min(4, body * per_line // max(1, n_rows)))
+    for pixels in range(most, 0, -1):
+        if -(-n_rows * pixels // per_line) + min(n_rows, 8) + 2 <= body:
+            return pixels
+    return most
 
 
 def _colours(measure: str, ink: Ink) -> tuple[tuple[str, ...], str]:

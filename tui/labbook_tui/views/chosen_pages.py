@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from labbook.dynamics.columns import Floats
@@ -18,6 +20,11 @@ from labbook_tui.views.chosen_look import Look
 from labbook_tui.views.chosen_map import head_line
 
 __all__ = ["scatter_lines", "summary_curves", "summary_lines"]
+
+
+WIDE = 100
+"""Columns from which two charts stand side by side."""
+LEAST_ROWS = 8
 
 
 def scatter_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
@@ -39,8 +46,8 @@ def scatter_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
         ]
     marked = look.place if len(rows) else None
     points = Points(x[rows], y[rows], shade[rows], marked)
-    top = float(np.nanmax(y[rows]))
-    limits = (0.0, 1.0) if names[0] == "confidence" else (0.0, top)
+    low, top = float(np.nanmin(y[rows])), float(np.nanmax(y[rows]))
+    limits = (low, 1.0) if names[0] == "confidence" else (min(0.0, low), top)
     axes = (
         linear_axis(0.0, float(np.nanmax(x[rows])) or 1.0, max(2, width // 16)),
         linear_axis(*limits, max(2, height // 4)),
@@ -91,50 +98,67 @@ def summary_curves(model: ChosenModel) -> list[tuple[str, list[Curve]]]:
     if table is None:
         return []
 
-    def curve(name: str, column: str, share: float = 1.0) -> Curve:
-        y = floats(table.column(column)) * share
+    def curve(name: str, column: str) -> Curve:
+        y = floats(table.column(column))
         known = np.isfinite(y)
         return Curve(name, model.steps[known], y[known], points=True)
 
-    n = max(1, len(model.ids))
     charts = [
-        ("loss: least to greatest", [
+        ("loss", [
             curve("max", "max_loss"), curve("75 %", "q3_loss"), curve("median", "median_loss"),
             curve("25 %", "q1_loss"), curve("min", "min_loss"),
         ]),
-        ("share right", [curve("right", "accuracy"), curve("confidence", "confidence")]),
-        ("share learned, forgotten at a step", [
-            curve("learned", "n_learned", 1 / n), curve("forgotten", "n_forgotten", 1 / n),
+        ("share", [
+            curve("right", "accuracy"), curve("ever right", "share_learned"),
+            curve("ever forgotten", "share_forgotten"), curve("confidence", "confidence"),
         ]),
         ("error", [curve("error", "error"), curve("bias", "bias")]),
         ("R²", [curve("R²", "r_squared")]),
         ("predictions", [
-            curve("same as before", "agreement"), curve("most frequent", "top_share"),
+            curve("as before", "agreement"), curve("commonest class", "top_share"),
         ]),
-        ("output: change from step to step", [curve("change", "output_change")]),
+        ("output change", [curve("output change", "output_change")]),
     ]  # fmt: skip
     kept = [(title, [c for c in curves if len(c.x)]) for title, curves in charts]
     return [(title, curves) for title, curves in kept if curves]
 
 
+def chart_options(look: Look) -> ChartOptions:
+    """The cursor's step, and room for a label at the right end."""
+    first, last = float(look.model.steps[0]), float(look.model.steps[-1])
+    room = last + 0.07 * (last - first or 1.0)
+    return ChartOptions(
+        x_name="",
+        cursor=float(look.model.steps[look.observation]),
+        x_limits=(min(first, 0.0), room),
+    )
+
+
 def summary_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
-    """Up to four charts over the steps, the cursor's step in each."""
+    """Charts over the steps, as many as fit from `look.chart` on, the cursor's step in each."""
     model = look.model
     head = head_line(look, width, ink)
     charts = summary_curves(model)
     if not charts:
         word = "reading…" if model.per_step is None else "nothing measured over the steps"
         return [head, [], [seg(" " + word, ink.of("dim"))]]
-    charts = charts[:4]
-    across = 1 if len(charts) == 1 else 2
-    down = -(-len(charts) // across)
-    wide, high = (width - 2 * (across - 1)) // across, (height - 1) // down
-    step = float(model.steps[look.observation])
-    options = ChartOptions(x_name="", cursor=step, live=model.summary.state == "running")
+    across = 2 if width >= WIDE and len(charts) > 1 else 1
+    down = max(1, min(-(-len(charts) // across), (height - 1) // LEAST_ROWS))
+    last = max(0, len(charts) - across * down)
+    look.chart = min(max(0, look.chart), -(-last // across) * across)
+    shown = charts[look.chart : look.chart + across * down]
+    if len(shown) < len(charts):
+        told = f"charts {look.chart + 1}–{look.chart + len(shown)} of {len(charts)}, ctrl+d further"
+        head = [*fit(head, max(0, width - len(told) - 1)), seg(told, ink.of("dim"))]
+    wide, high = (width - 1 - 2 * (across - 1)) // across, (height - 1) // down
+    options = chart_options(look)
+    is_log = "loss" in model.grids and look.limits_of("loss")[2]
     lines: list[Line] = [head]
-    for first in range(0, len(charts), across):
+    for first in range(0, len(shown), across):
         drawn = [
-            draw_chart(t, c, (wide, high), ink, options) for t, c in charts[first : first + across]
+            draw_chart(t, c, (wide, high), ink, replace(options, log_y=t == "loss" and is_log))
+            for t, c in shown[first : first + across]
         ]
-        lines += drawn[0] if len(drawn) == 1 else beside(drawn[0], drawn[1], wide, [seg("  ")])
+        both = drawn[0] if len(drawn) == 1 else beside(drawn[0], drawn[1], wide, [seg("  ")])
+        lines += [[seg(" "), *line] for line in both]
     return lines

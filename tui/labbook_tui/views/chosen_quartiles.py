@@ -13,7 +13,7 @@ from labbook_tui.example_output import said
 from labbook_tui.lines import Line, fit
 from labbook_tui.models import ChosenModel
 from labbook_tui.palette import Ink, seg
-from labbook_tui.text import cut, number
+from labbook_tui.text import cut, folded, number
 from labbook_tui.views.chosen_look import Look, Rows
 from labbook_tui.views.chosen_map import head_line, step_text
 
@@ -82,12 +82,15 @@ def _card(look: Look, each: Exemplar, size: tuple[int, int], ink: Ink) -> list[L
     lines += [[], *([seg(" "), *line] for line in drawn), []]
     if example.target:
         lines.append([seg(" target ", ink.of("dim")), seg(cut(example.target, width - 9))])
-    text = said(model, each.row, observation)
-    lines += [[seg(cut(" output " + text, width), ink.of("text"))]] if text else []
+    return [*lines, *_answer(model, each.row, observation, width, ink)]
+
+
+def _answer(model: ChosenModel, row: int, observation: int, width: int, ink: Ink) -> list[Line]:
+    """The output, after whether it is right where that is known."""
+    text = said(model, row, observation)
     correct = model.grids.get("correct")
-    if correct is not None and np.isfinite(correct[each.row, observation]):
-        right = bool(correct[each.row, observation])
-        glyph = ink.glyphs.done if right else ink.glyphs.fail
-        words = f" {glyph} {'right' if right else 'wrong'}"
-        lines.append([seg(words, ink.of("good" if right else "bad"))])
-    return lines
+    if correct is None or not np.isfinite(correct[row, observation]):
+        return [[seg(" " + part, ink.of("text"))] for part in folded(text, width - 1, 3) if part]
+    right = bool(correct[row, observation])
+    glyph = ink.glyphs.done if right else ink.glyphs.fail
+    return [[seg(cut(f" {glyph} {text}", width), ink.of("good" if right else "bad"))]]
