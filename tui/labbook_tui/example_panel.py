@@ -15,7 +15,7 @@ from labbook_tui.models import ChosenModel
 from labbook_tui.palette import Ink, seg
 from labbook_tui.text import cut, grouped, number
 
-__all__ = ["curve_lines", "example_lines", "fact_lines"]
+__all__ = ["chart_options", "curve_lines", "example_lines", "fact_lines"]
 
 CHART_ROWS = 8
 CHANGES = 6
@@ -130,8 +130,14 @@ def curve_lines(
         curves, title = [_curve("loss", model.steps, model.grids["loss"][row])], "loss"
     if not curves:
         return []
-    step = float(model.steps[observation])
-    return draw_chart(title, curves, size, ink, ChartOptions(x_name="", cursor=step))
+    return draw_chart(title, curves, size, ink, chart_options(model.steps, observation))
+
+
+def chart_options(steps: NDArray[np.float64], observation: int) -> ChartOptions:
+    """The cursor at an observation's step, and room for the label of the last one."""
+    first, last = float(steps[0]), float(steps[-1])
+    limits = min(first, 0.0), last + 0.07 * ((last - min(first, 0.0)) or 1.0)
+    return ChartOptions(x_name="", cursor=float(steps[observation]), x_limits=limits)
 
 
 def _curve(name: str, x: NDArray[np.float64], y: NDArray[np.float64]) -> Curve:

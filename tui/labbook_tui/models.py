@@ -115,7 +115,8 @@ class ChosenModel:
     `grids`: what is known of loss, confidence, correct and error, each (examples, observations).
     `table`: `labbook.dynamics.examples`. `changed`, `learned`, `forgotten`: where an output differs
     from the one before, and the events of `labbook.dynamics`; None where nothing says so.
-    `per_step` and `counts` are read only for the pages that show them. `notes`: what is missing.
+    `per_step` and `counts` are read only for the pages that show them, `read_for` names the page.
+    `notes`: what is missing.
     """
 
     summary: RunSummary
@@ -133,6 +134,7 @@ class ChosenModel:
     notes: tuple[str, ...] = ()
     per_step: pa.Table | None = None
     counts: Counts | None = None
+    read_for: str = ""
 
     def numbers(self, name: str) -> Floats:
         """A column of `table` as numbers, (examples,); null as NaN."""

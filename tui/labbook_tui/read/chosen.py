@@ -47,6 +47,7 @@ def build(reader: RunReader, want: Want) -> ChosenModel:
         sets=sets,
         per_step=_per_step(seen, model) if page == "summary" else None,
         counts=_counts(seen) if page == "histogram" else None,
+        read_for=page,
     )
 
 

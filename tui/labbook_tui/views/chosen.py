@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-import numpy as np
 from textual.binding import Binding, BindingType
 
-from labbook.book.text import clean
 from labbook_tui.example_output import said
 from labbook_tui.example_panel import example_lines
 from labbook_tui.lines import Line, fit
@@ -19,7 +17,7 @@ from labbook_tui.text import grouped
 from labbook_tui.views.base import MOVES, View
 from labbook_tui.views.chosen_example import large_lines, side_width
 from labbook_tui.views.chosen_histogram import histogram_lines
-from labbook_tui.views.chosen_look import ORDERS, Look
+from labbook_tui.views.chosen_look import NOTHING, ORDERS, Look, missing
 from labbook_tui.views.chosen_map import grid_of, map_lines, step_text
 from labbook_tui.views.chosen_pages import scatter_lines, summary_lines
 from labbook_tui.views.chosen_quartiles import exemplars, quartile_lines
@@ -29,6 +27,8 @@ __all__ = ["PAGES", "ChosenView"]
 
 PAGES = ("map", "scatter", "quartiles", "histogram", "summary")
 """What `v` goes through."""
+READ = ("histogram", "summary")
+"""Pages that need more than the others."""
 
 _WHOLE: dict[str, Callable[[Look, int, int, Ink], list[Line]]] = {
     "quartiles": quartile_lines,
@@ -91,11 +91,11 @@ class ChosenView(View):
         self.set_name = ""
         self.page = PAGES[0]
         self.is_large = False
-        self.look = Look(_nothing())
+        self.look = Look(NOTHING)
 
     def want(self, run_id: str) -> Want:
         """One chosen set; what only one page shows is read for that page."""
-        page = self.page if self.page in {"histogram", "summary"} and not self.is_large else ""
+        page = self.page if self.page in READ else ""
         return Want(self.KIND, run_id, (self.set_name, page) if self.set_name or page else ())
 
     def accept(self, model: object) -> None:
@@ -109,7 +109,7 @@ class ChosenView(View):
         model, look = self.model, self.look
         if model is None:
             return self.waiting()
-        empty = self._empty(model)
+        empty = missing(model, "" if self.is_large else self.page)
         if empty:
             return self.note(empty)
         if look.row is None:
@@ -122,38 +122,10 @@ class ChosenView(View):
             return self._whole(width, height)
         return self._beside(width, height)
 
-    def _empty(self, model: ChosenModel) -> str:
-        """What is missing before there is anything to draw."""
-        if not model.name:
-            return (
-                "no chosen set. Add  chosen = run.choose(val_set, n=64)  "
-                "and  chosen.observe(model, loss_fn)"
-            )
-        name = clean(model.name)
-        if not len(model.steps) or not len(model.ids):
-            return f"chosen set {name!r}: nothing observed yet (chosen.observe)"
-        if not model.grids and self.page == "map" and not self.is_large:
-            return (
-                f"chosen set {name!r}: no loss was recorded, so there is no map. "
-                "enter shows an example's outputs. Record a loss: chosen.observe(model, loss_fn)"
-            )
-        return ""
-
     def _whole(self, width: int, height: int) -> list[Line]:
-        model = self.look.model
-        is_late = (self.page == "histogram" and model.counts is None) or (
-            self.page == "summary" and model.per_step is None
-        )
-        if is_late and self._is_waiting:
+        if self.page in READ and self.look.model.read_for != self.page:
             return self.note("reading…")
         return _WHOLE[self.page](self.look, width, height, self.ink)
-
-    _is_waiting = False
-
-    def take(self, model: object) -> None:
-        """A model: what was waited for is there."""
-        self._is_waiting = False
-        super().take(model)
 
     def _beside(self, width: int, height: int) -> list[Line]:
         """Map or scatter, and the panel of the example."""
@@ -223,7 +195,6 @@ class ChosenView(View):
     def action_large(self) -> None:
         """The example large, or back."""
         self.is_large = not self.is_large and self.look.row is not None
-        self._ask()
         self.redraw()
 
     def close(self) -> bool:
@@ -286,7 +257,6 @@ class ChosenView(View):
 
     def _ask(self) -> None:
         """Tell the reader when another page needs more."""
-        self._is_waiting = True
         ask = getattr(self.screen, "ask", None)
         if ask is not None:
             ask()
@@ -329,8 +299,3 @@ class ChosenView(View):
         if isinstance(memory.get("measure"), str):
             self.look.measure = memory["measure"]
         self.look.only_wrong = memory.get("only_wrong") is True
-
-
-def _nothing() -> ChosenModel:
-    """Before there is any."""
-    return ChosenModel(None, (), "", np.zeros(0, np.int64), np.zeros(0), ())  # type: ignore[arg-type]

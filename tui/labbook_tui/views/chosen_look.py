@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from labbook.book.text import clean
 from labbook.dynamics import ORDERS as DYNAMICS
 from labbook.dynamics import order
 from labbook_tui.example_query import kept
 from labbook_tui.models import ChosenModel
 
-__all__ = ["ORDERS", "Look", "Rows", "arranged", "colour_limits"]
+__all__ = ["NOTHING", "ORDERS", "Look", "Rows", "arranged", "colour_limits", "missing"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
@@ -29,6 +30,28 @@ ORDERS: Final = {
     "id": "example",
 }
 """The orders `o` goes through, and what `labbook.dynamics` calls them; the change is ours."""
+
+
+NOTHING: Final = ChosenModel(None, (), "", np.zeros(0, np.int64), np.zeros(0), ())  # type: ignore[arg-type]
+"""Before any model has come."""
+
+
+def missing(model: ChosenModel, page: str) -> str:
+    """What has to be recorded before there is anything to draw; "" when nothing is missing."""
+    name = repr(clean(model.name))
+    if not model.name:
+        return (
+            "no chosen set. Add  chosen = run.choose(val_set, n=64)  "
+            "and  chosen.observe(model, loss_fn)"
+        )
+    if not len(model.steps) or not len(model.ids):
+        return f"chosen set {name}: nothing observed yet (chosen.observe)"
+    if not model.grids and page == "map":
+        return (
+            f"chosen set {name}: no loss was recorded, so there is no map. enter shows an example's "
+            "outputs, chosen.observe(model, loss_fn) records a loss"
+        )
+    return ""
 
 
 def arranged(model: ChosenModel, name: str) -> Rows:
@@ -73,7 +96,7 @@ def colour_limits(values: Floats) -> tuple[float, float, bool]:
 class Look:
     """The state of the page. `rows`: the examples in sight, in their order; `place` among them.
 
-    `at`: the observation under the cursor; None follows the newest. `chart`: the first one in sight.
+    `at`: the observation under the cursor; None follows the newest. `chart`: the first in sight.
     """
 
     model: ChosenModel

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from labbook.dynamics.columns import Floats
-from labbook_tui.chart import ChartOptions, draw_chart
+from labbook_tui.chart import draw_chart
 from labbook_tui.curve import Curve
+from labbook_tui.example_panel import chart_options
 from labbook_tui.lines import Line, beside, fit
 from labbook_tui.models import ChosenModel
 from labbook_tui.palette import Ink, seg
@@ -87,8 +88,8 @@ def _legend(ink: Ink, has_shade: bool) -> Line:
     if not has_shade:
         return []
     if not ink.heat:
-        return [seg("  x seldom  - at times  o mostly right", ink.of("dim"))]
-    ends = [seg("  right 0 % ", ink.of("dim")), seg(" 100 %", ink.of("dim"))]
+        return [seg("  x wrong  - both  o right", ink.of("dim"))]
+    ends = [seg("  right 0 ", ink.of("dim")), seg(" 1", ink.of("dim"))]
     return [ends[0], *(seg(" ", ink.pixel(None, colour)) for colour in ink.heat), ends[1]]
 
 
@@ -108,10 +109,9 @@ def summary_curves(model: ChosenModel) -> list[tuple[str, list[Curve]]]:
             curve("max", "max_loss"), curve("75 %", "q3_loss"), curve("median", "median_loss"),
             curve("25 %", "q1_loss"), curve("min", "min_loss"),
         ]),
-        ("share", [
-            curve("right", "accuracy"), curve("ever right", "share_learned"),
-            curve("ever forgotten", "share_forgotten"), curve("confidence", "confidence"),
-        ]),
+        ("share right", [curve("now", "accuracy"), curve("ever", "share_learned")]),
+        ("share ever forgotten", [curve("share ever forgotten", "share_forgotten")]),
+        ("confidence", [curve("confidence", "confidence")]),
         ("error", [curve("error", "error"), curve("bias", "bias")]),
         ("R²", [curve("R²", "r_squared")]),
         ("predictions", [
@@ -121,17 +121,6 @@ def summary_curves(model: ChosenModel) -> list[tuple[str, list[Curve]]]:
     ]  # fmt: skip
     kept = [(title, [c for c in curves if len(c.x)]) for title, curves in charts]
     return [(title, curves) for title, curves in kept if curves]
-
-
-def chart_options(look: Look) -> ChartOptions:
-    """The cursor's step, and room for a label at the right end."""
-    first, last = float(look.model.steps[0]), float(look.model.steps[-1])
-    room = last + 0.07 * (last - first or 1.0)
-    return ChartOptions(
-        x_name="",
-        cursor=float(look.model.steps[look.observation]),
-        x_limits=(min(first, 0.0), room),
-    )
 
 
 def summary_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
@@ -151,7 +140,7 @@ def summary_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
         told = f"charts {look.chart + 1}–{look.chart + len(shown)} of {len(charts)}, ctrl+d further"
         head = [*fit(head, max(0, width - len(told) - 1)), seg(told, ink.of("dim"))]
     wide, high = (width - 1 - 2 * (across - 1)) // across, (height - 1) // down
-    options = chart_options(look)
+    options = chart_options(model.steps, look.observation)
     is_log = "loss" in model.grids and look.limits_of("loss")[2]
     lines: list[Line] = [head]
     for first in range(0, len(shown), across):
