@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from labbook.book.text import clean
 from labbook_tui.example_output import said
 from labbook_tui.example_panel import example_lines
 from labbook_tui.lines import Line, fit
@@ -231,7 +232,8 @@ class ChosenView(View):
         """Only those that are wrong now, or all."""
         model, look = self.model, self.look
         if model is None or "correct" not in model.grids:
-            self.app.notify("right and wrong were not recorded", timeout=3)
+            why = [note for note in model.notes if "accuracy" in note] if model else []
+            self.app.notify(clean((why or ["right and wrong were not recorded"])[0]), timeout=4)
             return
         keep = look.example_id
         look.only_wrong = not look.only_wrong

@@ -32,7 +32,14 @@ ORDERS: Final = {
 """The orders `o` goes through, and what `labbook.dynamics` calls them; the change is ours."""
 
 
-NOTHING: Final = ChosenModel(None, (), "", np.zeros(0, np.int64), np.zeros(0), ())  # type: ignore[arg-type]
+NOTHING: Final = ChosenModel(
+    None,  # type: ignore[arg-type]
+    (),
+    "",
+    np.zeros(0, np.int64),
+    np.zeros(0),
+    (),
+)
 """Before any model has come."""
 
 
@@ -48,8 +55,8 @@ def missing(model: ChosenModel, page: str) -> str:
         return f"chosen set {name}: nothing observed yet (chosen.observe)"
     if not model.grids and page == "map":
         return (
-            f"chosen set {name}: no loss was recorded, so there is no map. enter shows an example's "
-            "outputs, chosen.observe(model, loss_fn) records a loss"
+            f"chosen set {name}: no loss was recorded, so there is no map. enter shows an "
+            "example's outputs, chosen.observe(model, loss_fn) records a loss"
         )
     return ""
 
@@ -180,10 +187,7 @@ class Look:
         self.at = None if to == last else to
 
     def change(self, by: int) -> bool:
-        """To the next (or previous) observation at which the output is another; whether there is.
-
-        Without any record of changes, those are the events of learning and forgetting.
-        """
+        """To the next (or previous) observation whose output is another; whether there is one."""
         if self.row is None or self.model.changed is None:
             return False
         changed = np.flatnonzero(self.model.changed[self.row])
