@@ -9,10 +9,12 @@ import pytest
 
 from labbook.book.observations import examples_table
 from labbook.client.chosen import choose
+from labbook.dynamics import Observed
 from labbook.journal.reader import Array, SegmentReader
 from labbook.journal.writer import JournalWriter
 from labbook.paths import BookPaths
-from labbook_tui.read.chosen import _examples, pictures
+from labbook_tui.models import Example
+from labbook_tui.read.chosen_inputs import Examples
 
 
 def stored(folder: Path, dataset: Any, **options: Any) -> pa.Table:
@@ -26,14 +28,20 @@ def stored(folder: Path, dataset: Any, **options: Any) -> pa.Table:
     return examples_table(record)
 
 
+def examples_of(table: pa.Table) -> list[Example]:
+    """What the program draws of the stored inputs."""
+    rows = {"step": [1] * table.num_rows, "example": table.column("example")}
+    seen = Observed("run", "chosen", pa.table(rows), table)
+    return list(Examples(seen.example, seen.input_row, seen.inputs))
+
+
 @pytest.mark.parametrize(("channels", "shape"), [(1, (8, 9)), (3, (8, 9, 3)), (4, (8, 9, 3))])
 def test_pictures_are_what_was_put_in(
     tmp_path: Path, channels: int, shape: tuple[int, ...]
 ) -> None:
     given = np.random.default_rng(0).random((3, 8, 9, channels)).astype(np.float32)
-    shown = pictures(stored(tmp_path, given))
-    assert shown is not None
-    for picture, wanted in zip(shown, given, strict=True):
+    for example, wanted in zip(examples_of(stored(tmp_path, given)), given, strict=True):
+        picture = example.image
         assert picture is not None
         assert picture.shape == shape
         plain = wanted[..., :3] if channels > 1 else wanted[..., 0]
@@ -42,14 +50,14 @@ def test_pictures_are_what_was_put_in(
 
 def test_audio_is_a_picture_and_its_length(tmp_path: Path) -> None:
     table = stored(tmp_path, np.ones((3, 50), np.float32), sampling_rate=20)
-    examples = _examples(table, [0, 1, 2], [0, 1, 2])
+    examples = examples_of(table)
     assert [example.text for example in examples] == ["2.5 s"] * 3
     assert all(e.image is not None and e.image.shape == (32, 128) for e in examples)
 
 
 def test_texts_have_targets_of_text(tmp_path: Path) -> None:
     table = stored(tmp_path, [("a\x1b[31m", "yes"), ("b", "no"), ("c", "no")])
-    examples = _examples(table, [0, 1, 2], [0, 1, 2])
+    examples = examples_of(table)
     assert [(e.text, e.target) for e in examples][1:] == [("b", "no"), ("c", "no")]
     assert "\x1b" not in examples[0].text
 
@@ -59,13 +67,11 @@ def test_a_damaged_picture_is_left_out_alone(tmp_path: Path) -> None:
     files = table.column("input").to_pylist()
     spoilt = pa.array([files[0][:30], *files[1:]], pa.binary())
     at = table.schema.get_field_index("input")
-    shown = pictures(table.set_column(at, "input", spoilt))
-    assert shown is not None
-    assert [picture is None for picture in shown] == [True, False, False]
+    shown = examples_of(table.set_column(at, "input", spoilt))
+    assert [example.image is None for example in shown] == [True, False, False]
 
 
 def test_numbers_of_a_book_without_pictures_are_guessed() -> None:
     values = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(48.0, dtype=np.float32)), 16)
-    shown = pictures(pa.table({"input": values}))
-    assert shown is not None
-    assert [picture.shape for picture in shown if picture is not None] == [(4, 4)] * 3
+    shown = examples_of(pa.table({"example": pa.array([0, 1, 2], pa.int32()), "input": values}))
+    assert [example.image.shape for example in shown if example.image is not None] == [(4, 4)] * 3

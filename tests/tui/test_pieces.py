@@ -25,7 +25,6 @@ from labbook_tui.read.output import screen_lines
 from labbook_tui.scale import linear_axis, log_axis, nice_ceiling
 from labbook_tui.smooth import automatic, ema
 from labbook_tui.table import columns_that_fit
-from labbook_tui.views.chosen import colour_limits, sort_examples
 from labbook_tui.views.machine import reading
 
 DEPTHS = ("truecolor", "256", "16", "none")
@@ -280,22 +279,6 @@ def test_columns_that_do_not_fit_whole_are_left_out() -> None:
     assert columns_that_fit(widths, spacers, 36, 1, 1) == [0, 1, 2]
     assert columns_that_fit(widths, spacers, 36, 2, 1) == [0, 2, 3]
     assert columns_that_fit(widths, spacers, 5, 1, 1) == [0]
-
-
-def test_examples_worst_first_and_unknown_last() -> None:
-    loss = np.array([[3.0, 1.0], [1.0, 2.0], [math.nan, math.nan], [5.0, math.nan]])
-    assert sort_examples(loss, "final loss").tolist() == [3, 1, 0, 2]
-    assert sort_examples(loss, "mean loss").tolist() == [3, 0, 1, 2]
-    assert sort_examples(loss, "change").tolist() == [1, 3, 0, 2]
-    assert sort_examples(loss, "id").tolist() == [0, 1, 2, 3]
-
-
-def test_colour_limits_turn_logarithmic_for_wide_losses() -> None:
-    low, high, is_log = colour_limits(np.array([[0.001, 0.01, 0.1, 4.0]]))
-    assert is_log
-    assert low < -2 < high
-    assert colour_limits(np.array([[1.0, 2.0]]))[2] is False
-    assert colour_limits(np.array([[math.nan]])) == (0.0, 1.0, False)
 
 
 def test_output_keeps_the_last_state_of_progress_bars() -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import labbook
-from labbook_tui.views.chosen import ChosenView
 from labbook_tui.views.curves import CurvesView
 from labbook_tui.views.evaluations import EvaluationsView
 from tests.tui.lab import Lab, make_lab
@@ -158,26 +157,6 @@ async def test_curves_keys(lab: Lab) -> None:
         assert [series for _, series in view.charts()] == [["lr"]]
         await pilot.press("escape")
         assert len(view.charts()) > 1
-
-
-async def test_examples_cursor_follows_order_and_step(lab: Lab) -> None:
-    app = app_on(lab.book)
-    async with app.run_test(size=(120, 40)) as pilot:
-        await until(pilot, "first")
-        await pilot.press("G", "3")
-        await until(pilot, "8 examples × 6 steps")
-        view = app.screen.query_one(ChosenView)
-        final = view.model.loss[view.rows, -1]
-        assert list(final) == sorted(final, reverse=True)
-        await pilot.press("h")
-        assert view.observation == 4
-        await until(pilot, "at step 50")
-        await pilot.press("l", "j")
-        assert view.observation == 5
-        example = view._current_id()
-        await pilot.press("o")
-        assert view.order_name == "mean loss"
-        assert view._current_id() == example
 
 
 async def test_evaluations_go_to_the_best(lab: Lab) -> None:

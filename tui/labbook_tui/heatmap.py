@@ -24,16 +24,22 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Grid:
-    """How observations lie on columns: `chunk` of them share one, or one takes `stretch`."""
+    """How observations lie on columns: `chunk` of them share one, or one takes `stretch`.
+
+    With `columns` they are spread over just so many, as evenly as whole ones can be.
+    """
 
     n_observations: int
     chunk: int
     stretch: int
+    columns: int = 0
 
     @classmethod
     def of(cls, n_observations: int, width: int, is_growing: bool = True) -> Grid:
         """The grid for a width in cells; one that will not grow may fill it better."""
         chunk = stretch = 1
+        if n_observations > max(1, width) and not is_growing:
+            return cls(n_observations, -(-n_observations // max(1, width)), 1, max(1, width))
         while n_observations > chunk * max(1, width):
             chunk *= 2
         while n_observations and chunk == 1 and n_observations * stretch * 2 <= width:
@@ -45,20 +51,40 @@ class Grid:
     @property
     def width(self) -> int:
         """Columns in use."""
+        if self.columns:
+            return self.columns
         return -(-self.n_observations // self.chunk) * self.stretch
 
     def column(self, observation: int) -> int:
         """First column of an observation."""
+        if self.columns:
+            return ((observation + 1) * self.columns - 1) // self.n_observations
         return observation // self.chunk * self.stretch
 
     def observation(self, column: int) -> int:
         """Last observation drawn in a column."""
+        if self.columns:
+            return (column + 1) * self.n_observations // self.columns - 1
         return min(self.n_observations - 1, (column // self.stretch + 1) * self.chunk - 1)
+
+    def moved(self, observation: int, by: int) -> int:
+        """The observation under the cursor `by` columns on, or by one of those that are wide."""
+        if self.stretch > 1 or self.chunk == 1:
+            to = observation + by
+        else:
+            to = self.observation(min(max(0, self.column(observation) + by), self.width - 1))
+        return min(max(0, to), max(0, self.n_observations - 1))
 
 
 def resample(values: Floats, grid: Grid) -> Floats:
     """Values (rows, observations) as (rows, grid.width): the mean of what shares a column."""
     rows, n = values.shape
+    if grid.columns and rows:
+        starts = np.array([grid.observation(at - 1) + 1 for at in range(grid.columns)])
+        known = np.isfinite(values)
+        count = np.add.reduceat(known.astype(np.int64), starts, axis=1)
+        total = np.add.reduceat(np.where(known, values, 0.0), starts, axis=1)
+        return _quotient(total, count)
     columns = -(-n // grid.chunk)
     padded = np.full((rows, columns * grid.chunk), np.nan)
     padded[:, :n] = values
@@ -66,8 +92,13 @@ def resample(values: Floats, grid: Grid) -> Floats:
     known = np.isfinite(parts)
     count = known.sum(axis=2)
     total = np.where(known, parts, 0.0).sum(axis=2)
-    mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
-    return np.repeat(mean, grid.stretch, axis=1)
+    return np.repeat(_quotient(total, count), grid.stretch, axis=1)
+
+
+def _quotient(total: Floats, count: NDArray[np.int64]) -> Floats:
+    """The mean; NaN where nothing was counted."""
+    mean: Floats = np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+    return mean
 
 
 def levels_of(values: Floats, low: float, high: float, count: int) -> NDArray[np.int16]:
@@ -79,11 +110,23 @@ def levels_of(values: Floats, low: float, high: float, count: int) -> NDArray[np
     return np.where(known, level, np.int16(-1)).astype(np.int16)
 
 
-def draw_heatmap(values: Floats, low: float, high: float, ink: Ink) -> list[Line]:
-    """Values (pixel rows, columns) as lines: two pixel rows a line with colours, else one."""
+def draw_heatmap(
+    values: Floats,
+    low: float,
+    high: float,
+    ink: Ink,
+    *,
+    colours: tuple[str, ...] = (),
+    shades: str = "",
+) -> list[Line]:
+    """Values (pixel rows, columns) as lines: two pixel rows a line with colours, else one.
+
+    `colours` and `shades`, from low to high, stand in for the ink's.
+    """
     if not ink.heat:
-        return _shades(values, low, high, ink)
-    levels = levels_of(values, low, high, len(ink.heat))
+        return _shades(values, low, high, ink, shades or ink.glyphs.shades)
+    colours = colours or ink.heat
+    levels = levels_of(values, low, high, len(colours))
     if len(levels) % 2:
         levels = np.vstack([levels, np.full((1, levels.shape[1]), -1, np.int16)])
     lines: list[Line] = []
@@ -91,23 +134,27 @@ def draw_heatmap(values: Floats, low: float, high: float, ink: Ink) -> list[Line
         both = upper.astype(np.int32) * 64 + lower
         cuts = [0, *(np.flatnonzero(np.diff(both)) + 1).tolist(), len(both)]
         lines.append(
-            [_pixels(int(upper[a]), int(lower[a]), b - a, ink) for a, b in pairwise(cuts) if b > a]
+            [
+                _pixels((int(upper[a]), int(lower[a])), b - a, ink, colours)
+                for a, b in pairwise(cuts)
+                if b > a
+            ]
         )
     return lines
 
 
-def _pixels(upper: int, lower: int, width: int, ink: Ink) -> Segment:
+def _pixels(pair: tuple[int, int], width: int, ink: Ink, colours: tuple[str, ...]) -> Segment:
+    upper, lower = pair
     if upper < 0 and lower < 0:
         return seg(" " * width)
     if upper == lower:  # a plain ground is one style less for the terminal
-        return seg(" " * width, ink.pixel(None, ink.heat[upper]))
+        return seg(" " * width, ink.pixel(None, colours[upper]))
     if upper < 0:
-        return seg("▄" * width, ink.pixel(ink.heat[lower], None))
-    return seg("▀" * width, ink.pixel(ink.heat[upper], ink.heat[lower] if lower >= 0 else None))
+        return seg("▄" * width, ink.pixel(colours[lower], None))
+    return seg("▀" * width, ink.pixel(colours[upper], colours[lower] if lower >= 0 else None))
 
 
-def _shades(values: Floats, low: float, high: float, ink: Ink) -> list[Line]:
-    shades = ink.glyphs.shades
+def _shades(values: Floats, low: float, high: float, ink: Ink, shades: str) -> list[Line]:
     levels = levels_of(values, low, high, len(shades))
     marks = np.array([*shades, "·" if ink.glyphs.braille else "."])
     return [[seg("".join(marks[row]))] for row in levels]
@@ -131,7 +178,7 @@ def draw_image(pixels: NDArray[np.float64], width: int, height: int, ink: Ink) -
         pixels = _shrunk(pixels, width, height * per_cell)
     if not ink.heat:
         bright = pixels if pixels.ndim == 2 else pixels.mean(axis=2)
-        return _shades(np.asarray(bright, np.float64), 0.0, 1.0, ink)
+        return _shades(np.asarray(bright, np.float64), 0.0, 1.0, ink, ink.glyphs.shades)
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[:, :, None], 3, axis=2)
     if len(pixels) % 2:

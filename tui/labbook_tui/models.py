@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,13 @@ from labbook_tui.curve import Curve
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from labbook.book.summary import RunSummary
     from labbook.book.watchers import Watcher
     from labbook.compare.gaps import Gap
+    from labbook_tui.recorded import Recorded
 
     Floats = NDArray[np.float64]
 
@@ -23,6 +26,7 @@ __all__ = [
     "ChosenModel",
     "CodeModel",
     "ConditionsModel",
+    "Counts",
     "CurvesModel",
     "Entry",
     "EvaluationsModel",
@@ -102,16 +106,53 @@ class Example:
 
 
 @dataclass(frozen=True, eq=False)
+class Counts:
+    """How often each class, or bin of values, was predicted at each observation.
+
+    `predicted` (bins, observations), `target` (bins,) or None; `edges` (bins + 1,) are the bins
+    of outputs that are real numbers; else None, and `names` are classes.
+    """
+
+    names: tuple[str, ...]
+    predicted: NDArray[np.int64]
+    target: NDArray[np.int64] | None
+    edges: Floats | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class ChosenModel:
-    """A chosen set over the run: `loss` (examples, observations), `outputs` (…, …, D) or None."""
+    """A chosen set over the run. Rows are examples, columns observations, NaN where unknown.
+
+    `grids`: what is known of loss, confidence, correct and error, each (examples, observations).
+    `table`: `labbook.dynamics.examples`. `changed`, `learned`, `forgotten`: where an output differs
+    from the one before, and the events of `labbook.dynamics`; None where nothing says so.
+    `per_step` and `counts` are read only for the pages that show them, `read_for` names the page.
+    `notes`: what is missing.
+    """
 
     summary: RunSummary
     sets: tuple[str, ...]
     name: str
+    ids: NDArray[np.int64]
     steps: Floats
-    examples: tuple[Example, ...]
-    loss: Floats
-    outputs: NDArray[np.float32] | None
+    examples: Sequence[Example]
+    grids: dict[str, Floats] = field(default_factory=dict)
+    table: pa.Table | None = None
+    recorded: Recorded | None = None
+    changed: NDArray[np.bool_] | None = None
+    learned: NDArray[np.bool_] | None = None
+    forgotten: NDArray[np.bool_] | None = None
+    notes: tuple[str, ...] = ()
+    per_step: pa.Table | None = None
+    counts: Counts | None = None
+    read_for: str = ""
+
+    def numbers(self, name: str) -> Floats:
+        """A column of `table` as numbers, (examples,); null as NaN."""
+        from labbook_tui.read.arrays import floats
+
+        assert self.table is not None
+        return floats(self.table.column(name))
 
 
 @dataclass(frozen=True)

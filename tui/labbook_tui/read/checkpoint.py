@@ -13,7 +13,7 @@ from labbook.compare.gaps import Gap, gap_between
 from labbook.errors import StoreError
 from labbook_tui.models import CheckpointModel, Example, ResultRows, Want
 from labbook_tui.read.arrays import floats
-from labbook_tui.read.chosen import pictures
+from labbook_tui.read.chosen_inputs import Examples
 
 if TYPE_CHECKING:
     from labbook.book.results import Result
@@ -122,7 +122,6 @@ def _aligned(other: ResultRows, to: ResultRows) -> ResultRows:
 
 def _inputs(reader: RunReader, result: Result) -> dict[int, Example]:
     """Inputs from a chosen set that was found to be of the same data, by their place in it."""
-    import pyarrow as pa
 
     about = result.meta.get("chosen")
     found: dict[int, Example] = {}
@@ -136,22 +135,9 @@ def _inputs(reader: RunReader, result: Result) -> dict[int, Example]:
         columns = table.column_names
         if "index" not in columns or not table.num_rows:
             continue
-        ids = table.column("index").to_pylist()
-        images = pictures(table) if "input" in columns else None
-        words = next((c for c in ("text", "texts") if c in columns), None)
-        texts = table.column(words).to_pylist() if words else None
-        labels = table.column("target").to_pylist() if "target" in columns else None
-        is_class = labels is not None and pa.types.is_integer(table.schema.field("target").type)
-        for row, index in enumerate(ids):
-            label = labels[row] if labels is not None and is_class else None
-            found[int(index)] = Example(
-                int(index),
-                images[row] if images is not None else None,
-                clean(texts[row] or "") if texts is not None else "",
-                None,
-                "" if label is None else str(label),
-                label,
-            )
+        ids = floats(table.column("index")).astype(np.int64)
+        for example in Examples(ids, np.arange(len(ids)), table):
+            found[example.id] = example
     return found
 
 

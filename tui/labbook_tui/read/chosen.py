@@ -1,158 +1,173 @@
-"""A chosen set over the run: losses and outputs as arrays, inputs as something to draw."""
+"""A chosen set over the run: what `labbook.dynamics` measures of it, ready to be drawn."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from labbook.book.pictures import picture_of
-from labbook.book.text import clean
-from labbook_tui.models import ChosenModel, Example, Want
-from labbook_tui.read.arrays import facts_of, floats, matrix
+from labbook.dynamics import Observed, examples, notes, read, steps
+from labbook.dynamics.columns import Numbers, sequences
+from labbook.dynamics.grid import Grid
+from labbook.dynamics.learning import changes, learning
+from labbook_tui.models import ChosenModel, Counts, Want
+from labbook_tui.read.chosen_inputs import Examples
+from labbook_tui.recorded import Recorded
 
 if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
 
-__all__ = ["build", "pictures"]
+__all__ = ["build"]
 
-MOST_OUTPUTS = 30_000_000
-"""Values of outputs kept in memory; above it only losses are shown."""
+Floats = NDArray[np.float64]
+
+BINS = 24
+"""Bins of real-valued outputs."""
+
+_KEPT: WeakKeyDictionary[RunReader, tuple[Any, Observed, ChosenModel]] = WeakKeyDictionary()
+"""The last set of each reader: another page of it needs no new reading. Reader thread only."""
 
 
 def build(reader: RunReader, want: Want) -> ChosenModel:
-    """`want.detail` may name the set; else the first."""
+    """`want.detail` is (set, page); without a set that exists the first one."""
     sets = tuple(reader.chosen_sets())
-    name = want.detail[0] if want.detail and want.detail[0] in sets else (sets[0] if sets else "")
-    nothing = np.zeros((0, 0))
+    name, page = (*want.detail, "", "")[:2]
+    name = name if name in sets else (sets[0] if sets else "")
+    summary = reader.summary()
     if not name:
-        return ChosenModel(reader.summary(), sets, "", np.zeros(0), (), nothing, None)
-    table = reader.chosen(name)
-    inputs = reader.examples(name)
-    known = floats(inputs.column("example")).astype(int).tolist() if inputs.num_rows else []
-    ids, steps, rows, columns = _places(table, known)
-    loss = np.full((len(ids), len(steps)), np.nan)
-    if "loss" in table.column_names:
-        loss[rows, columns] = floats(table.column("loss"))
-    outputs = _outputs(table, rows, columns, loss.shape)
-    examples = tuple(_examples(inputs, known, ids))
-    return ChosenModel(reader.summary(), sets, name, steps, examples, loss, outputs)
+        return ChosenModel(summary, sets, "", np.zeros(0, np.int64), np.zeros(0), ())
+    seen, model = _measured(reader, sets, name)
+    return replace(
+        model,
+        summary=summary,
+        sets=sets,
+        per_step=_per_step(seen, model) if page == "summary" else None,
+        counts=_counts(seen) if page == "histogram" else None,
+        read_for=page,
+    )
 
 
-def _places(
-    table: Any, known: list[int]
-) -> tuple[list[int], NDArray[np.float64], NDArray[np.intp], NDArray[np.intp]]:
-    """Example ids and steps that occur, and each observation's row and column among them."""
-    seen = floats(table.column("example")).astype(np.int64)
-    ids = np.union1d(seen, np.array(known, np.int64)).astype(np.int64)
-    steps, columns = np.unique(floats(table.column("step")), return_inverse=True)
-    return ids.tolist(), steps, np.searchsorted(ids, seen), columns
+def _measured(reader: RunReader, sets: tuple[str, ...], name: str) -> tuple[Observed, ChosenModel]:
+    tables = reader.chosen(name), reader.examples(name)
+    kept = _KEPT.get(reader)
+    if kept is not None and all(a is b for a, b in zip(kept[0], tables, strict=True)):
+        return kept[1], kept[2]
+    seen = read(reader, name)
+    events = None if seen.correct is None else learning(seen.correct)
+    model = ChosenModel(
+        reader.summary(),
+        sets,
+        name,
+        seen.example,
+        seen.step.astype(np.float64),
+        Examples(seen.example, seen.input_row, seen.inputs),
+        _grids(seen),
+        examples(seen),
+        Recorded(seen),
+        _changed(seen),
+        None if events is None else events.is_learned,
+        None if events is None else events.is_forgotten,
+        tuple(notes(seen)),
+    )
+    _KEPT[reader] = (tables, seen, model)
+    return seen, model
 
 
-def _outputs(
-    table: Any, rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...]
-) -> NDArray[np.float32] | None:
-    """Outputs (examples, observations, D); None when none were recorded or they are too many."""
-    if "output" not in table.column_names:
+def _per_step(seen: Observed, model: ChosenModel) -> pa.Table:
+    """`labbook.dynamics.steps`, and the shares of examples ever right and ever forgotten."""
+    table = steps(seen)
+    for name, events in (("share_learned", model.learned), ("share_forgotten", model.forgotten)):
+        share = np.full(len(seen.step), np.nan)
+        if events is not None and seen.correct is not None and seen.correct.has_any.any():
+            ever = np.logical_or.accumulate(events[seen.correct.has_any], axis=1)
+            share = ever.mean(axis=0)
+        table = table.append_column(name, pa.array(share, from_pandas=True))
+    return table
+
+
+def _grids(seen: Observed) -> dict[str, Floats]:
+    """What can be shown as a map, in the order in which `t` goes through them."""
+    apart = seen.residuals
+    found = {
+        "loss": seen.loss,
+        "confidence": seen.confidence,
+        "error": None if apart is None else seen.grid(apart.error),
+        "correct": seen.correct,
+    }
+    return {
+        name: np.where(grid.known, grid.values.astype(np.float64), np.nan)
+        for name, grid in found.items()
+        if grid is not None
+    }
+
+
+def _changed(seen: Observed) -> NDArray[np.bool_] | None:
+    """Where an output is another than before: the prediction, else texts and tokens, or values."""
+    if seen.prediction is not None:
+        return changes(seen.prediction)[0]
+    grids = [_codes(seen, name) for name in seen.rows.column_names]
+    found = [changes(grid)[0] for grid in grids if grid is not None]
+    if found:
+        return np.asarray(np.logical_or.reduce(found))
+    if seen.spread is None:
         return None
-    values = matrix(table.column("output"))
-    if values is None or values.shape[1] * shape[0] * shape[1] > MOST_OUTPUTS:
+    moved = seen.grid(seen.spread.change)
+    return np.asarray(moved.known & (moved.values > 0))
+
+
+def _codes(seen: Observed, name: str) -> Grid | None:
+    """A column of texts or of lists of whole numbers as numbers, equal ones alike."""
+    if pa.types.is_string(seen.rows.schema.field(name).type):
+        column = seen.rows.column(name).combine_chunks()
+        known = column.is_valid().to_numpy(zero_copy_only=False)
+        codes = column.dictionary_encode().indices.fill_null(0).to_numpy()
+        return seen.grid(Numbers(codes.astype(np.int64), known))
+    found = sequences(seen.rows, name)
+    return None if found is None else seen.grid(found)
+
+
+def _counts(seen: Observed) -> Counts | None:
+    """Predictions by class and observation, or outputs by value; None where there are neither."""
+    if seen.prediction is not None and seen.has_classes:
+        return _class_counts(seen.prediction, seen.label)
+    return _value_counts(seen)
+
+
+def _class_counts(prediction: Grid, label: NDArray[np.int64] | None) -> Counts:
+    wanted = np.zeros(0, np.int64) if label is None else label[label >= 0]
+    classes = np.unique(np.concatenate([prediction.values[prediction.known], wanted]))
+    n_steps = prediction.known.shape[1]
+    cells = np.searchsorted(classes, prediction.values).clip(0, max(0, len(classes) - 1)) * n_steps
+    cells = (cells + np.arange(n_steps))[prediction.known]
+    counts = np.bincount(cells, minlength=len(classes) * n_steps).reshape(-1, n_steps)
+    target = None
+    if label is not None:
+        target = np.bincount(np.searchsorted(classes, wanted), minlength=len(classes))
+    return Counts(tuple(str(c) for c in classes.tolist()), counts, target)
+
+
+def _value_counts(seen: Observed) -> Counts | None:
+    """Single outputs in equal bins over all that was put out and wanted."""
+    columns = [seen.output_at(at) for at in range(len(seen.step))]
+    values = [_flat(column) for column in columns if column is not None]
+    target = None if seen.target is None else seen.target[np.isfinite(seen.target)]
+    known = [part for part in (*values, *(() if target is None else (target,))) if len(part)]
+    if not values or not known or seen.scores is not None:
         return None
-    outputs = np.full((*shape, values.shape[1]), np.nan, np.float32)
-    outputs[rows, columns] = values
-    return outputs
+    low, high = min(float(v.min()) for v in known), max(float(v.max()) for v in known)
+    edges = np.linspace(low, high if high > low else low + 1.0, BINS + 1)
+    counts = np.stack([np.histogram(part, edges)[0] for part in values], axis=1)
+    wanted = None if target is None else np.histogram(target, edges)[0]
+    return Counts((), counts, wanted, edges)
 
 
-def _examples(inputs: Any, known: list[int], ids: list[int]) -> list[Example]:
-    place = {example: row for row, example in enumerate(known)}
-    columns = inputs.column_names if known else []
-    images = pictures(inputs) if "input" in columns else None
-    vectors = matrix(inputs.column("input")) if "input" in columns and images is None else None
-    texts = _texts(inputs, columns)
-    targets = _targets(inputs, columns)
-    out = []
-    for example in ids:
-        row = place.get(example)
-        if row is None:
-            out.append(Example(example))
-            continue
-        target, label = targets[row] if targets else ("", None)
-        out.append(
-            Example(
-                example,
-                images[row] if images is not None else None,
-                texts[row] if texts else "",
-                None if vectors is None else vectors[row].astype(np.float64),
-                target,
-                label,
-            )
-        )
-    return out
-
-
-def _texts(inputs: Any, columns: list[str]) -> list[str]:
-    import pyarrow as pa
-
-    for name in ("text", "texts", "input"):
-        if name in columns and pa.types.is_string(inputs.column(name).type):
-            return [clean(text) for text in inputs.column(name).to_pylist()]
-    if "seconds" in columns:  # audio: below its waveform
-        lengths = floats(inputs.column("seconds")).tolist()
-        return [f"{seconds:.3g} s" for seconds in lengths]
-    return []
-
-
-def _targets(inputs: Any, columns: list[str]) -> list[tuple[str, int | None]]:
-    if "target" not in columns:
-        return []
-    out: list[tuple[str, int | None]] = []
-    for value in inputs.column("target").to_pylist():
-        if isinstance(value, int) and not isinstance(value, bool):
-            out.append((str(value), value))
-        elif isinstance(value, list):
-            out.append((" ".join(f"{v:.3g}" for v in value[:8]) + (" …" * (len(value) > 8)), None))
-        else:
-            out.append(("" if value is None else clean(value), None))
-    return out
-
-
-def pictures(inputs: Any) -> list[NDArray[np.float64] | None] | None:
-    """Inputs as images (rows, columns[, 3]) from 0 to 1; None when they are not images.
-
-    PNG files, of pictures and of waveforms; one that cannot be decoded is None. Numbers without a
-    `kind` in the schema's metadata are guessed: squares of one or three channels.
-    """
-    import pyarrow as pa
-
-    column = inputs.column("input")
-    if pa.types.is_binary(column.type):
-        found = [picture_of(png) for png in column.to_pylist()]
-        return [None if image is None else _plain(image / 255.0) for image in found]
-    facts = facts_of(inputs)
-    values = matrix(column)
-    if values is None or facts.get("kind") not in {None, "image"}:
-        return None
-    shape = _shape(facts, values.shape[1])
-    if shape is None:
-        return None
-    images = values.reshape(-1, *shape).astype(np.float64)
-    low, high = np.nanmin(images), np.nanmax(images)
-    return [_plain((image - low) / (high - low or 1.0)) for image in images]
-
-
-def _plain(image: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Without an axis for one channel, and without transparency."""
-    return image[..., :3] if image.shape[2] >= 3 else image[..., 0]
-
-
-def _shape(facts: dict[str, Any], count: int) -> tuple[int, int, int] | None:
-    """Rows, columns and channels of an input with `count` values."""
-    told = facts.get("shapes", {}).get("input") if isinstance(facts.get("shapes"), dict) else None
-    if isinstance(told, list) and np.prod(told) == count and len(told) in {2, 3}:
-        return (told[0], told[1], told[2] if len(told) == 3 else 1)
-    for channels in (1, 3):
-        side = round((count / channels) ** 0.5)
-        if side >= 4 and side * side * channels == count:
-            return side, side, channels
-    return None
+def _flat(column: Any) -> Floats:
+    flat = column.flatten() if pa.types.is_nested(column.type) else column
+    if not (pa.types.is_floating(flat.type) or pa.types.is_integer(flat.type)):
+        return np.zeros(0)
+    values = flat.drop_null().to_numpy(zero_copy_only=False).astype(np.float64)
+    return np.asarray(values[np.isfinite(values)])

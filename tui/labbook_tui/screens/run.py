@@ -200,7 +200,7 @@ class RunScreen(BaseScreen):
 
     def action_find(self) -> None:
         """Type what to find in this view."""
-        if isinstance(self.view, CurvesView | Scrolled):
+        if type(self.view).search is not View.search:
             self.query_one("#prompt", Prompt).open()
 
     def on_prompt_changed(self) -> None:

@@ -1,84 +1,72 @@
-"""Examples: the chosen set's losses as a heatmap over the run, and the example under the cursor."""
+"""Examples: the chosen set as a map over the run, the example under the cursor, its measures."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
 from textual.binding import Binding, BindingType
 
 from labbook.book.text import clean
+from labbook_tui.example_output import said
 from labbook_tui.example_panel import example_lines
-from labbook_tui.heatmap import Grid, draw_heatmap, resample
 from labbook_tui.lines import Line, fit
 from labbook_tui.models import ChosenModel, Want
 from labbook_tui.palette import Ink, seg
-from labbook_tui.text import grouped, number
+from labbook_tui.shown import Shown
+from labbook_tui.text import grouped
 from labbook_tui.views.base import MOVES, View
+from labbook_tui.views.chosen_example import large_lines, side_width
+from labbook_tui.views.chosen_histogram import histogram_lines
+from labbook_tui.views.chosen_look import NOTHING, ORDERS, Look, missing
+from labbook_tui.views.chosen_map import grid_of, map_lines, step_text
+from labbook_tui.views.chosen_pages import scatter_lines, summary_lines
+from labbook_tui.views.chosen_quartiles import exemplars, quartile_lines
+from labbook_tui.views.chosen_shown import shown_of
 
-__all__ = ["ORDERS", "ChosenView", "colour_limits", "sort_examples"]
+__all__ = ["PAGES", "ChosenView"]
 
-ORDERS = ("final loss", "mean loss", "change", "id")
+PAGES = ("map", "scatter", "quartiles", "histogram", "summary")
+"""What `v` goes through."""
+READ = ("histogram", "summary")
+"""Pages that need more than the others."""
 
-Floats = NDArray[np.float64]
-
-
-def sort_examples(loss: Floats, order: str) -> NDArray[np.intp]:
-    """Rows of `loss` (examples, observations) in an order, the worst first; unknown ones last."""
-    if order == "id" or not loss.shape[1]:
-        return np.arange(len(loss))
-    known = np.isfinite(loss)
-    last = np.where(known.any(axis=1), loss.shape[1] - 1 - np.argmax(known[:, ::-1], axis=1), 0)
-    first = np.argmax(known, axis=1)
-    rows = np.arange(len(loss))
-    final = loss[rows, last]
-    if order == "mean loss":
-        count = known.sum(axis=1)
-        total = np.where(known, loss, 0.0).sum(axis=1)
-        key = np.divide(total, count, out=np.full(len(loss), np.nan), where=count > 0)
-    elif order == "change":
-        key = final - loss[rows, first]
-    else:
-        key = final
-    return np.argsort(-np.where(np.isfinite(key), key, -np.inf), kind="stable")
-
-
-def colour_limits(loss: Floats) -> tuple[float, float, bool]:
-    """Lowest and highest colour, and whether they are logarithms.
-
-    The 1st and 99th percentile, so that one outlier does not make all others one colour; in logs
-    where losses span more than a factor of twenty.
-    """
-    known = loss[np.isfinite(loss)]
-    if not len(known):
-        return 0.0, 1.0, False
-    low, high = (float(v) for v in np.percentile(known, (1, 99)))
-    if low >= 0 and high > 20 * max(low, 1e-12) and high > 0:
-        return float(np.log10(max(low, high / 1e3))), float(np.log10(high)), True
-    return low, high, False
-
-
-def side_width(width: int) -> int:
-    """Columns of the panel beside the map."""
-    return max(28, min(44, width * 36 // 100))
+_WHOLE: dict[str, Callable[[Look, int, int, Ink], list[Line]]] = {
+    "quartiles": quartile_lines,
+    "histogram": histogram_lines,
+    "summary": summary_lines,
+}
+"""Pages without a panel beside them."""
 
 
 class ChosenView(View):
-    """Rows are examples, columns are observations; two examples share a line of half-blocks."""
+    """One chosen set. Every page has the same two cursors: an example, and an observation."""
 
     KIND = "chosen"
     NAME = "Examples"
     KEYS: ClassVar[list[tuple[str, str]]] = [
         ("j k", "example"),
         ("h l", "step"),
+        ("enter", "large"),
+        ("v", "view"),
+        ("t", "measure"),
         ("o", "sort"),
+        ("a", "wrong"),
+        ("n", "change"),
+        ("/", "filter"),
         ("c", "next set"),
     ]
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
-        ("j k", "example"),
+        ("j k", "example; among quartiles, the next exemplar"),
         ("h l H L", "step, ten steps"),
-        ("o", "sort: final loss, mean, change, id"),
+        ("ctrl+d ctrl+u", "ten examples; further charts"),
+        ("n N", "next, previous change of the output"),
+        ("enter", "the example large, esc back"),
+        ("v V", "map, scatter, quartiles, histogram, summary"),
+        ("t", "map of loss, confidence, error, correct"),
+        ("o", "sort: loss, mean, change, forgotten …"),
+        ("a", "only examples that are wrong now"),
+        ("/", "filter: wrong  forgot>=1  class:3  17"),
         ("c", "another chosen set"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -87,7 +75,14 @@ class ChosenView(View):
         Binding("l,right", "step(1)", "later", show=False),
         Binding("H", "step(-10)", "ten earlier", show=False),
         Binding("L", "step(10)", "ten later", show=False),
+        Binding("n", "change(1)", "next change", show=False),
+        Binding("N", "change(-1)", "previous change", show=False),
+        Binding("enter,z", "large", "large", show=False),
+        Binding("v", "page_of(1)", "next view", show=False),
+        Binding("V", "page_of(-1)", "previous view", show=False),
+        Binding("t", "measure", "measure", show=False),
         Binding("o", "sort", "sort", show=False),
+        Binding("a", "wrong", "only wrong ones", show=False),
         Binding("c", "other", "another chosen set", show=False),
     ]
 
@@ -95,190 +90,214 @@ class ChosenView(View):
         super().__init__()
         self.model: ChosenModel | None = None
         self.set_name = ""
-        self.order_name = ORDERS[0]
-        self.rows: NDArray[np.intp] = np.zeros(0, np.intp)
-        self.place = 0
-        self.top = 0
-        self.at: int | None = None  # observation; None follows the newest
+        self.page = PAGES[0]
+        self.is_large = False
+        self.look = Look(NOTHING)
 
     def want(self, run_id: str) -> Want:
-        """One chosen set."""
-        return Want(self.KIND, run_id, (self.set_name,) if self.set_name else ())
+        """One chosen set; what only one page shows is read for that page."""
+        page = self.page if self.page in READ else ""
+        return Want(self.KIND, run_id, (self.set_name, page) if self.set_name or page else ())
 
     def accept(self, model: object) -> None:
         """Keep the model; the cursor stays on its example."""
         if isinstance(model, ChosenModel):
-            current = self._current_id()
             self.model = model
-            self._sort(current)
-
-    def _current_id(self) -> int | None:
-        if self.model is None or not len(self.rows):
-            return None
-        return self.model.examples[int(self.rows[self.place])].id
-
-    def _sort(self, keep: int | None) -> None:
-        model = self.model
-        if model is None:
-            return
-        self.rows = sort_examples(model.loss, self.order_name)
-        ids = [model.examples[int(row)].id for row in self.rows]
-        moved = self.place > 0 and keep in ids
-        self.place = (
-            ids.index(keep) if moved and keep is not None else min(self.place, max(0, len(ids) - 1))
-        )
-
-    @property
-    def observation(self) -> int:
-        """The observation under the cursor."""
-        count = len(self.model.steps) if self.model else 0
-        return max(0, count - 1) if self.at is None else min(self.at, max(0, count - 1))
+            self.look.take(model)
 
     def draw(self, width: int, height: int) -> list[Line]:
-        """Heatmap on the left, its axis and scale under it, the example on the right."""
-        model = self.model
+        """The page, or why there is none."""
+        model, look = self.model, self.look
         if model is None:
             return self.waiting()
-        if not model.name:
+        empty = missing(model, "" if self.is_large else self.page)
+        if empty:
+            return self.note(empty)
+        if look.row is None:
             return self.note(
-                "no chosen set. Add  chosen = run.choose(val_set, n=64)  "
-                "and  chosen.observe(model, loss_fn)"
+                "no example is left: / and a change what is shown, esc clears a filter"
             )
-        if not len(model.steps) or not len(model.examples):
-            return self.note(f"chosen set {model.name!r}: nothing observed yet (chosen.observe)")
+        if self.is_large:
+            return large_lines(look, width, height, self.ink)
+        if self.page in _WHOLE:
+            return self._whole(width, height)
+        return self._beside(width, height)
+
+    def _whole(self, width: int, height: int) -> list[Line]:
+        if self.page in READ and self.look.model.read_for != self.page:
+            return self.note("reading…")
+        return _WHOLE[self.page](self.look, width, height, self.ink)
+
+    def _beside(self, width: int, height: int) -> list[Line]:
+        """Map or scatter, and the panel of the example."""
+        look, ink = self.look, self.ink
         side = side_width(width)
         left = width - side - 3
-        map_lines = self._map(model, left, height)
-        panel = example_lines(
-            model, (int(self.rows[self.place]), self.observation), (side, height), self.ink
-        )
-        gap: Line = [seg(f" {self.ink.glyphs.side} ", self.ink.of("faint"))]
-        lines: list[Line] = []
-        for row in range(height):
-            first = map_lines[row] if row < len(map_lines) else []
-            lines.append([*fit(first, left), *gap, *(panel[row] if row < len(panel) else [])])
-        return lines
-
-    def _grid(self, width: int) -> Grid:
-        """Columns for the observations; while there come more, they seldom move."""
-        model = self.model
-        count = len(model.steps) if model else 0
-        is_live = model is not None and model.summary.state == "running"
-        return Grid.of(count, width - 2, is_growing=is_live)
-
-    def _map(self, model: ChosenModel, width: int, height: int) -> list[Line]:
-        ink = self.ink
-        per_line = 2 if ink.heat else 1
-        body = height - 3
-        grid = self._grid(width)
-        visible = min(len(self.rows), body * per_line)
-        stretch = max(1, min(4, body * per_line // max(1, len(self.rows))))
-        self.top = min(
-            max(self.top, self.place - visible + 1), self.place, len(self.rows) - visible
-        )
-        shown = self.rows[max(0, self.top) : max(0, self.top) + visible]
-        low, high, is_log = colour_limits(model.loss)
-        values = model.loss[shown]
-        if is_log:
-            values = np.log10(np.maximum(values, 1e-30))
-        pixels = np.repeat(resample(values, grid), stretch, axis=0)
-        head = self._head(model, len(shown))
-        pointer = (self.place - max(0, self.top)) * stretch // per_line
-        lines: list[Line] = []
-        column = grid.column(self.observation)
-        for row, line in enumerate(draw_heatmap(pixels, low, high, ink)):
-            is_here = row == pointer
-            mark = seg(ink.glyphs.cursor if is_here else " ", ink.of("accent", "b"))
-            lines.append([mark, *line])
-        axis = _axis(model, grid, column, width, ink)
-        return [head, *lines, axis, self._scale(low, high, is_log, width)]
-
-    def _head(self, model: ChosenModel, n_shown: int) -> Line:
-        ink = self.ink
-        counts = f"{len(model.examples)} examples × {grouped(len(model.steps))} steps"
-        several = len(model.sets) > 1
-        place = f" ({model.sets.index(model.name) + 1} of {len(model.sets)})" if several else ""
-        named = several or model.name != "chosen"
-        words = f"{clean(model.name)}{place}: {counts}" if named else counts
-        first = self.top + 1
-        part = f", {first}–{first + n_shown - 1}" if n_shown < len(self.rows) else ""
+        draw = map_lines if self.page == "map" else scatter_lines
+        lines = draw(look, left, height, ink)
+        assert look.row is not None
+        panel = example_lines(look.model, (look.row, look.observation), (side - 1, height), ink)
+        gap: Line = [seg(f" {ink.glyphs.side} ", ink.of("faint"))]
         return [
-            seg(" " + words, ink.of("text", "b")),
-            seg(f"  by {self.order_name}{part}", ink.of("dim")),
+            [
+                *fit(lines[row] if row < len(lines) else [], left),
+                *gap,
+                *(panel[row] if row < len(panel) else []),
+            ]
+            for row in range(height)
         ]
-
-    def _scale(self, low: float, high: float, is_log: bool, width: int) -> Line:
-        """The colours from low to high with their values."""
-        ink = self.ink
-        first, last = (10.0**low, 10.0**high) if is_log else (low, high)
-        line: Line = [seg(f" loss {number(first, 3)} ", ink.of("dim"))]
-        if ink.heat:
-            line += [seg(" ", ink.pixel(None, colour)) for colour in ink.heat]
-        else:
-            line.append(seg(ink.glyphs.shades))
-        return [*line, seg(f" {number(last, 3)}{' log' if is_log else ''}", ink.of("dim"))]
 
     def action_move(self, by: int) -> None:
         """To another example."""
-        self.place = min(max(0, self.place + by), max(0, len(self.rows) - 1))
+        if self.page == "quartiles" and not self.is_large:
+            self._exemplar(by)
+        else:
+            self.look.move(by)
         self.redraw()
 
+    def _exemplar(self, by: int) -> None:
+        """To the next of the five; from any other example to the first or last."""
+        look = self.look
+        found = exemplars(look.model, look.observation, look.rows)
+        rows = list(dict.fromkeys(each.row for each in found))
+        if rows:
+            at = rows.index(look.row) + by if look.row in rows else (0 if by > 0 else len(rows))
+            look.go(rows[min(max(0, at), len(rows) - 1)])
+
     def action_page(self, by: int) -> None:
-        """By ten examples."""
-        self.action_move(10 * by)
+        """By ten examples, or by two charts."""
+        if self.page == "summary" and not self.is_large:
+            self.look.chart += 2 * by
+            self.redraw()
+        else:
+            self.action_move(10 * by)
 
     def action_ends(self, last: int) -> None:
-        """The worst or the best."""
+        """The first or the last in the order."""
         self.action_move(10**9 if last else -(10**9))
 
     def action_step(self, by: int) -> None:
-        """To an earlier or later column; the newest is followed."""
+        """To an earlier or later observation, on the map by its columns; the newest is followed."""
         if self.model is None or not len(self.model.steps):
             return
-        count = len(self.model.steps)
-        width = self.size.width
-        grid = self._grid(width - side_width(width) - 3)
-        following = min(max(0, self.observation + by * grid.chunk), count - 1)
-        self.at = None if following == count - 1 else following
+        width = self.size.width - side_width(self.size.width) - 3
+        is_map = self.page == "map" and not self.is_large
+        here = self.look.observation
+        to = grid_of(self.model, width).moved(here, by) if is_map else here + by
+        self.look.step(to - here)
+        self.redraw()
+
+    def action_change(self, by: int) -> None:
+        """To the next or previous observation whose output is another."""
+        if self.model is not None and not self.look.change(by):
+            self.app.notify("no further change" if by > 0 else "no earlier change", timeout=2)
+        self.redraw()
+
+    def action_large(self) -> None:
+        """The example large, or back."""
+        self.is_large = not self.is_large and self.look.row is not None
+        self.redraw()
+
+    def close(self) -> bool:
+        """Out of the large example, then back to the map."""
+        if not self.is_large and self.page == PAGES[0]:
+            return False
+        if not self.is_large:
+            self.page = PAGES[0]
+        self.is_large = False
+        self._ask()
+        self.redraw()
+        return True
+
+    def action_page_of(self, by: int) -> None:
+        """Map, scatter, quartiles, histogram, summary."""
+        self.is_large = False
+        self.page = PAGES[(PAGES.index(self.page) + by) % len(PAGES)]
+        self._ask()
+        self.redraw()
+
+    def action_measure(self) -> None:
+        """Another measure on the map."""
+        self.look.next_measure()
+        self.page, self.is_large = PAGES[0], False
+        self._ask()
         self.redraw()
 
     def action_sort(self) -> None:
-        """Final loss, mean loss, change, id."""
-        keep = self._current_id()
-        self.order_name = ORDERS[(ORDERS.index(self.order_name) + 1) % len(ORDERS)]
-        self._sort(keep)
+        """Another order."""
+        self.look.next_order()
         self.redraw()
+
+    def action_wrong(self) -> None:
+        """Only those that are wrong now, or all."""
+        model, look = self.model, self.look
+        if model is None or "correct" not in model.grids:
+            why = [note for note in model.notes if "accuracy" in note] if model else []
+            self.app.notify(clean((why or ["right and wrong were not recorded"])[0]), timeout=4)
+            return
+        keep = look.example_id
+        look.only_wrong = not look.only_wrong
+        look.arrange(keep)
+        self.redraw()
+
+    def search(self, text: str) -> str:
+        """Only examples that meet the filter."""
+        keep = self.look.example_id
+        self.look.pattern = text.strip()
+        self.look.arrange(keep)
+        self.redraw()
+        total = len(self.look.model.ids)
+        return f"{grouped(len(self.look.rows))} of {grouped(total)} examples" if text else ""
 
     def action_other(self) -> None:
         """Another chosen set."""
         if self.model is not None and len(self.model.sets) > 1:
             sets = self.model.sets
             self.set_name = sets[(sets.index(self.model.name) + 1) % len(sets)]
-            self.place, self.at = 0, None
-            ask = getattr(self.screen, "ask", None)
-            if ask is not None:
-                ask()
+            self.look.place, self.look.at = 0, None
+            self._ask()
 
+    def _ask(self) -> None:
+        """Tell the reader when another page needs more."""
+        ask = getattr(self.screen, "ask", None)
+        if ask is not None:
+            ask()
 
-def _axis(model: ChosenModel, grid: Grid, column: int, width: int, ink: Ink) -> Line:
-    """The cursor's step under its column; first and last step where they do not touch it."""
-    here = f"{'▴' if ink.glyphs.braille else '^'}{_step(model, column, grid)}"
-    first, last = _step(model, 0, grid), _step(model, grid.width - 1, grid)
-    start = max(0, min(1 + column, width - len(here)))
-    words = [" "] * width
-    end = min(width, 1 + grid.width)
-    for label, at in ((first, 1), (last, end - len(last))):
-        touches = at <= start + len(here) and start <= at + len(label)
-        if not touches and at >= 1 and words[at : at + len(label)] == [" "] * len(label):
-            words[at : at + len(label)] = label
-    text = "".join(words)
-    return [
-        seg(text[:start], ink.of("dim")),
-        seg(here, ink.of("accent", "b")),
-        seg(text[start + len(here) :], ink.of("dim")),
-    ]
+    def copied(self) -> str:
+        """Example, step, target and output."""
+        look, model = self.look, self.model
+        if model is None or look.row is None:
+            return ""
+        example, step = model.examples[look.row], step_text(model, look.observation)
+        parts = [f"example {example.id}", f"step {step.replace(' ', '')}"]
+        if example.target:
+            parts.append(f"target {example.target}")
+        output = said(model, look.row, look.observation)
+        return ", ".join([*parts, f"output {output}"] if output else parts)
 
+    def shown(self) -> Shown | None:
+        """What the page shows: examples and their measures, one example, counts, or curves."""
+        if self.model is None or self.look.row is None:
+            return None
+        return shown_of(self.look, "example" if self.is_large else self.page)
 
-def _step(model: ChosenModel, column: int, grid: Grid) -> str:
-    value = model.steps[grid.observation(column)]
-    return grouped(int(value)) if np.isfinite(value) else "–"
+    def remembered(self) -> dict[str, Any]:
+        """Page, measure, order and whether only wrong ones are shown."""
+        look = self.look
+        return {
+            "page": self.page,
+            "measure": look.measure,
+            "order": look.order_name,
+            "only_wrong": look.only_wrong,
+        }
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take what is of a known kind."""
+        page, order = memory.get("page"), memory.get("order")
+        if page in PAGES:
+            self.page = page
+        if order in ORDERS:
+            self.look.order_name = order
+        if isinstance(memory.get("measure"), str):
+            self.look.measure = memory["measure"]
+        self.look.only_wrong = memory.get("only_wrong") is True
