@@ -50,8 +50,11 @@ _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
     "results": findings.build_results,
 }
 """Kinds that are not of one run; each returns `before` itself when nothing changed."""
-_POLLED = {"evaluations", "output"}
+_POLLED = {"conditions", "evaluations", "output"}
 """Kinds whose files the run's own change mark does not cover: built each time, compared after."""
+
+_PLAIN = {"rows", "lines", "size", "metrics", "best", "entries"}
+"""Fields of their models by which they are compared."""
 
 KEPT_READERS = 4
 
@@ -102,7 +105,7 @@ def _same(before: object, after: object) -> bool:
     """Whether two models of one kind show the same; only plain fields are compared."""
     if type(before) is not type(after):
         return False
-    plain = [name for name in vars(after) if name in {"rows", "lines", "size", "metrics", "best"}]
+    plain = [name for name in vars(after) if name in _PLAIN]
     return all(getattr(before, name) == getattr(after, name) for name in plain) and (
         getattr(before, "summary", None) == getattr(after, "summary", None)
     )

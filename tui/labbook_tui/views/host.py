@@ -13,7 +13,7 @@ from labbook_tui.chart import ChartOptions, draw_chart
 from labbook_tui.curve import Curve
 from labbook_tui.gauges import bar, level, sparkline
 from labbook_tui.lines import Line, beside, fit, rule, under
-from labbook_tui.models import Gauge, HostModel
+from labbook_tui.models import HostModel
 from labbook_tui.palette import Ink, seg
 from labbook_tui.shown import Shown
 from labbook_tui.text import bytes_text, cut, duration, grouped, number, pad, plural
