@@ -44,9 +44,10 @@ def build(reader: RunReader, want: Want) -> GaugesModel:
 def _use(reader: RunReader) -> Iterator[str]:
     """What it came to over the run: one line for the host, one for each GPU."""
     words = []
-    for loader in throughput(reader.facts):
+    loaders = throughput(reader.facts)
+    for loader in loaders:
         if loader["wait_percent"] is not None:
-            name = f" of {clean(loader['name'])}" if loader["name"] not in {"", "loader"} else ""
+            name = f" of {clean(loader['name'])}" if len(loaders) > 1 else ""
             words.append(f"waiting for data{name} {loader['wait_percent']:.0f} %")
         if loader["steps_per_second"] is not None:
             words.append(f"{number(loader['steps_per_second'], 3)} steps/s")
@@ -59,7 +60,7 @@ def _use(reader: RunReader) -> Iterator[str]:
         if used.energy_kwh is not None:
             words.append(f"{number(1000 * used.energy_kwh, 3)} Wh")
     if words:
-        yield "   ".join(words)
+        yield " · ".join(words)
     for gpu in used.gpus if used is not None else ():
         parts = [clean(gpu.name)]
         if gpu.mean_util_percent is not None:
@@ -71,7 +72,7 @@ def _use(reader: RunReader) -> Iterator[str]:
             parts.append(f"memory at most {bytes_text(gpu.peak_memory_bytes)}{of}")
         held = sorted(gpu.held_back, key=lambda why: -gpu.held_back[why])
         parts += [f"held back by {clean(why)} {100 * gpu.held_back[why]:.0f} %" for why in held[:1]]
-        yield "   ".join(parts)
+        yield " · ".join(parts)
 
 
 def _place(name: str) -> tuple[int, list[tuple[int, str]]]:

@@ -93,7 +93,7 @@ class MachineView(Scrolled):
         use: list[Line] = [
             [seg(f" {part}", self.ink.of("text", "b"))]
             for line in model.use
-            for part in folded(line.replace("   ", "  "), width - 2, 3)
+            for part in folded(line, width - 2, 3)
         ]
         if not model.gauges:
             text = "no gauges were recorded: labbook.start(gauges=1.0) samples once a second"
