@@ -46,7 +46,8 @@ ARROWS = {
     "labbook": {"labbook.errors", "labbook.conditions", "labbook.client", "labbook.book"}
     | {"labbook.watch"},
     "labbook_tui": GROUND
-    | {"labbook.journal", "labbook.book", "labbook.dynamics", "labbook.compare", "labbook.upkeep"},
+    | {"labbook.journal", "labbook.book", "labbook.dynamics", "labbook.compare", "labbook.upkeep"}
+    | {"labbook.restore"},
     "labbook_hooks": GROUND | {"labbook.client"},
 }
 """Package -> the packages of ours that it may import, lazily or not."""

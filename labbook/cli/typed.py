@@ -6,8 +6,6 @@ comment that no line end in it can leave.
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +13,12 @@ from labbook.book.summary import flatten
 from labbook.book.text import clean
 from labbook.cli.wording import value_text
 from labbook.conditions.secrets import MASK
+from labbook.restore.typed import command_line
 
 if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
 
-__all__ = ["argument_lines", "defaults_among", "quoted"]
+__all__ = ["argument_lines", "defaults_among"]
 
 
 def argument_lines(reader: RunReader) -> Iterator[str]:
@@ -30,7 +29,7 @@ def argument_lines(reader: RunReader) -> Iterator[str]:
     if not isinstance(words, list) or not words:
         yield "# the command line was not recorded"
     else:
-        yield _command([str(word) for word in words], conditions)
+        yield command_line(conditions)
         if any(MASK in str(word) for word in words):
             yield f"# {MASK} stands for a secret that was not recorded: put it in"
     arguments = reader.summary().arguments
@@ -48,35 +47,6 @@ def defaults_among(arguments: dict[str, Any], recorded: dict[str, Any]) -> set[s
     from labbook.compare.values import same
 
     return {name for name, value in arguments.items() if name in known and same(value, known[name])}
-
-
-def quoted(word: str) -> str:
-    """Quote one word for a POSIX shell; what cannot be shown goes as `$'\\ooo'`."""
-    if word.isprintable():
-        return shlex.quote(word)
-    bytes_ = word.encode("utf-8", "surrogateescape" if _is_name(word) else "replace")
-    plain = (chr(b) if 32 <= b < 127 and b not in b"\\'" else f"\\{b:03o}" for b in bytes_)
-    return f"$'{''.join(plain)}'"
-
-
-def _command(words: list[str], conditions: dict[str, Any]) -> str:
-    from labbook.restore.recorded import start_folder
-
-    line = " ".join(map(quoted, words))
-    script, cwd = conditions.get("script"), conditions.get("cwd")
-    start = start_folder(
-        tuple(words),
-        script if isinstance(script, str) else None,
-        cwd if isinstance(cwd, str) else None,
-    )
-    if start is None or os.path.realpath(start) == os.path.realpath(os.curdir):
-        return line
-    return f"cd {quoted(os.fspath(start))} && {line}"
-
-
-def _is_name(word: str) -> bool:
-    """Whether all halves of surrogate pairs in it are bytes that were no UTF-8."""
-    return all("\udc80" <= c <= "\udcff" for c in word if "\ud800" <= c <= "\udfff")
 
 
 def _object(value: Any) -> dict[str, Any]:

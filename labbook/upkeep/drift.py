@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from labbook.book.facts import Facts, as_text
 from labbook.book.states import derive
+from labbook.client.settings import private_cache
 from labbook.conditions import gitcommand, worktree
 from labbook.conditions.cache import Cache
 from labbook.conditions.gitcommand import GitFailed
@@ -40,13 +41,13 @@ _CODE: Final = frozenset({
 
 
 def changed_since_start(
-    book: BookPaths, facts: Facts, private: Path, seconds: float = SECONDS
+    book: BookPaths, facts: Facts, private: Path | None = None, seconds: float = SECONDS
 ) -> tuple[str, ...] | None:
     """Return the paths that differ from the run's snapshot, new ones last, from the tree's top.
 
     None where that is not known: the run does not live on this host, its code was not stored
-    whole, it is in no git repository of this user, or git took too long. `private` is a folder of
-    the caller's own for the copy of the index. Raises nothing.
+    whole, it is in no git repository of this user, or git took too long. `private` is a folder
+    for the copy of the index, default one in the user's cache. Raises nothing.
     """
     process = facts.newest()
     if process is None or derive(facts.paths, process).name != "running":
@@ -61,6 +62,7 @@ def changed_since_start(
         tree = worktree.find(folder)
         if tree is None or os.stat(tree.top).st_uid != os.getuid():
             return None  # git would run the filters that its owner configured
+        private = private or private_cache(os.environ) / "drift"
         return _compare(tree, snapshot, book, private, Deadline(seconds))
     except (GitFailed, SnapshotError, OSError):
         return None

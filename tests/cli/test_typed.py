@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import labbook
-from labbook.cli.typed import quoted
+from labbook.restore.typed import quoted
 from tests.cli.conftest import environment
 
 ROOT = Path(__file__).parents[2]

@@ -249,10 +249,11 @@ class Gauge:
 
 @dataclass(frozen=True, eq=False)
 class GaugesModel:
-    """Gauges of one run, in the order of the screen."""
+    """Gauges of one run, in the order of the screen; `use` says what they come to, in lines."""
 
     summary: RunSummary
     gauges: tuple[Gauge, ...]
+    use: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,10 +280,11 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class ConditionsModel:
-    """Everything recorded before the first step."""
+    """Everything recorded before the first step, the notes, and the command that started it."""
 
     summary: RunSummary
     entries: tuple[Entry, ...]
+    command: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
@@ -24,33 +21,24 @@ PERIOD_S = 10.0
 """So often at most git is asked about a run's working tree."""
 
 
-@dataclass
-class _Known:
-    """What was found last of each run, when, and the private folder for copies of indices."""
-
-    found: dict[str, tuple[float, CodeModel]] = field(default_factory=dict)
-    folder: tempfile.TemporaryDirectory[str] = field(
-        default_factory=lambda: tempfile.TemporaryDirectory(prefix="labbook-tui-")
-    )
-
-
-_KNOWN: WeakKeyDictionary[Book, _Known] = WeakKeyDictionary()
+_KNOWN: WeakKeyDictionary[Book, dict[str, tuple[float, CodeModel]]] = WeakKeyDictionary()
+"""What was found last of each run, and when."""
 
 
 def build(book: Book, want: Want, before: object) -> CodeModel:
     """Look again after `PERIOD_S`; the same object while nothing changed."""
-    known = _KNOWN.setdefault(book, _Known())
-    at, model = known.found.get(want.run, (0.0, None))
+    known = _KNOWN.setdefault(book, {})
+    at, model = known.get(want.run, (0.0, None))
     if model is not None and time.monotonic() - at < PERIOD_S:
         return model
-    fresh = _look(book, want.run, Path(known.folder.name))
+    fresh = _look(book, want.run)
     if fresh != model:
         model = fresh
-    known.found[want.run] = (time.monotonic(), model)
+    known[want.run] = (time.monotonic(), model)
     return model
 
 
-def _look(book: Book, run_id: str, private: Path) -> CodeModel:
+def _look(book: Book, run_id: str) -> CodeModel:
     facts = Facts(book.paths.run(run_id))
     try:
         facts.refresh()
@@ -58,4 +46,4 @@ def _look(book: Book, run_id: str, private: Path) -> CodeModel:
         return CodeModel(run_id, None, None)  # the views say why it cannot be read
     newest = facts.newest()
     commit = commit_of(facts, newest.conditions) if newest else None
-    return CodeModel(run_id, commit, changed_since_start(book.paths, facts, private))
+    return CodeModel(run_id, commit, changed_since_start(book.paths, facts))

@@ -40,13 +40,21 @@ def build_overlay(book: Book, want: Want, before: object) -> OverlayModel:
     readers = [reader_of(book, run.id) for run in about.runs]
     results = [result_curves(reader) if axis == "step" else {} for reader in readers]
     names = ordered({name for found in results for name in found} | _series(about.runs))
-    name = name or (names[0] if names else "")
+    name = name or _first(
+        names, [{*run.stats, *has} for run, has in zip(about.runs, results, strict=True)]
+    )
     curves = {
         reader.id: found.get(name) or series_curve(reader, name, axis)
         for reader, found in zip(readers, results, strict=True)
         if name in found or name in reader.names()
     }
     return OverlayModel(about, tuple(names), name, curves)
+
+
+def _first(names: list[str], of_runs: list[set[str]]) -> str:
+    """The most telling series that every run has; else the most telling one."""
+    shared = [name for name in names if all(name in found for found in of_runs)]
+    return next(iter(shared or names), "")
 
 
 def _series(runs: tuple[RunSummary, ...]) -> set[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from labbook.book.text import clean
+from labbook.restore.typed import command_line
 from labbook_tui.models import ConditionsModel, Entry, Want
 from labbook_tui.text import bytes_text, value_text
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
 
 __all__ = ["build"]
+
+NOTES_BYTES = 64 << 10
 
 
 def build(reader: RunReader, want: Want) -> ConditionsModel:
@@ -22,9 +25,11 @@ def build(reader: RunReader, want: Want) -> ConditionsModel:
         entries = [
             Entry("no conditions were recorded", heading=True),
             Entry("why", clean(summary.why) or "the run's files hold none", "warn"),
+            *_written(reader),
         ]
         return ConditionsModel(summary, tuple(entries))
     entries = [
+        *_written(reader),
         *_arguments(found.get("arguments") or {}),
         *_code(found),
         *_command(found),
@@ -33,7 +38,24 @@ def build(reader: RunReader, want: Want) -> ConditionsModel:
         *_mapping("environment", found.get("environment")),
         *_mapping(f"packages ({len(found.get('packages') or {})})", found.get("packages")),
     ]
-    return ConditionsModel(summary, tuple(entries))
+    return ConditionsModel(summary, tuple(entries), command_line(found))
+
+
+def _written(reader: RunReader) -> list[Entry]:
+    """Tags, and the notes line by line; where there are none, how to write them."""
+    tags = ", ".join(clean(tag) for tag in reader.tags)
+    out = [Entry("tags and notes", heading=True)]
+    out.append(Entry("tags", tags or "none: + adds some", "text" if tags else "dim"))
+    try:
+        with open(reader.paths.notes, encoding="utf-8", errors="replace") as file:
+            lines = clean(file.read(NOTES_BYTES), lines=True).rstrip().split("\n")
+    except FileNotFoundError:
+        lines = [""]
+    except OSError as error:
+        return [*out, Entry("notes", f"cannot be read: {error.strerror}", "warn")]
+    if lines == [""]:
+        return [*out, Entry("notes", "none: E writes some", "dim")]
+    return [*out, *(Entry("" if i else "notes", line) for i, line in enumerate(lines))]
 
 
 def _flat(values: Any, prefix: str = "") -> list[tuple[str, Any]]:

@@ -52,10 +52,13 @@ _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
     "results": findings.build_results,
 }
 """Kinds that are not of one run; each returns `before` itself when nothing changed."""
-_POLLED = {"evaluations", "output"}
+_POLLED = {"conditions", "evaluations", "output"}
 """Kinds whose files the run's own change mark does not cover: built each time, compared after."""
 
-_PLAIN = {"rows", "lines", "size", "metrics", "best", "compared", "gaps", "remarks", "watchers"}
+_PLAIN = {
+    "rows", "lines", "size", "metrics", "best", "compared", "gaps", "remarks", "watchers", "entries",
+}  # fmt: skip
+"""Fields of their models by which they are compared."""
 
 KEPT_READERS = 4
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from textual.app import SuspendNotSupported
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from labbook.book.text import clean
+from labbook.errors import LabbookError
+from labbook_tui import writing
 from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.entry import Entry
 from labbook_tui.lines import Line
 from labbook_tui.models import CodeModel, Problem, Want
 from labbook_tui.palette import seg
@@ -71,6 +78,7 @@ class RunScreen(BaseScreen):
         yield Header(id="head")
         yield from self.views
         yield Prompt(id="prompt")
+        yield Entry(id="entry")
         yield Keys(id="keys")
 
     @property
@@ -197,6 +205,58 @@ class RunScreen(BaseScreen):
             self.view.search("")
         elif not self.view.close():
             self.action_leave()
+
+    # ------------------------------------------------------------------ notes and tags
+
+    def edit_notes(self) -> None:
+        """The notes in the user's editor; without one, or where it cannot run, a line more."""
+        words = writing.editor()
+        if words:
+            try:
+                with self.app.suspend():
+                    text = writing.edited(words, writing.notes_of(self._book, self.run_id))
+            except (SuspendNotSupported, OSError):
+                words = []
+            else:
+                if text is not None:
+                    self._write(partial(writing.replace_notes, self._book, self.run_id, text))
+                return
+        then = partial(writing.add_note, self._book, self.run_id)
+        note = "added below; $EDITOR edits them all"
+        self._entry.ask("note", note, lambda line: self._write(partial(then, line)))
+
+    def ask_tags(self) -> None:
+        """Tags, commas between."""
+        then = partial(writing.change_tags, self._book, self.run_id)
+        note = "commas between, -tag takes away"
+        self._entry.ask("tags", note, lambda text: self._write(partial(then, text)))
+
+    @property
+    def _book(self) -> Path:
+        return Path(getattr(self.app, "book", "."))
+
+    @property
+    def _entry(self) -> Entry:
+        return self.query_one("#entry", Entry)
+
+    def _write(self, change: Callable[[], None]) -> None:
+        def write() -> None:
+            try:
+                change()
+            except (LabbookError, OSError) as error:
+                self.app.call_from_thread(self.app.notify, clean(error), severity="error")
+
+        self.run_worker(write, thread=True, exit_on_error=False)
+
+    def on_entry_changed(self) -> None:
+        """Nothing is written before enter."""
+
+    def on_entry_closed(self, message: Entry.Closed) -> None:
+        """Hand over what was typed."""
+        text, then = self._entry.value.strip(), self._entry.then
+        self.view.focus()
+        if message.kept and text and then is not None:
+            then(text)
 
     def action_find(self) -> None:
         """Type what to find in this view."""

@@ -2,29 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
+
+from textual.binding import Binding, BindingType
 
 from labbook_tui.lines import Line
 from labbook_tui.models import ConditionsModel, Entry
 from labbook_tui.palette import Ink, seg
+from labbook_tui.shown import Shown
 from labbook_tui.text import cut
 from labbook_tui.views.base import Scrolled
 
-__all__ = ["ConditionsView", "entry_lines"]
+__all__ = ["ConditionsView", "entry_lines", "folded_entries"]
+
+FOLDED = frozenset({"packages", "environment"})
+FOLDED_FROM = 10
 
 MOST_PACKED = 40
 
 
 class ConditionsView(Scrolled):
-    """Sections of name and value; `/` finds."""
+    """Sections of name and value, long ones folded; notes and tags can be written here."""
 
     KIND = "conditions"
     NAME = "Conditions"
-    KEYS: ClassVar[list[tuple[str, str]]] = [("j k", "scroll"), ("/", "find"), ("n N", "next")]
+    KEYS: ClassVar[list[tuple[str, str]]] = [
+        ("j k", "scroll"),
+        ("a", "all"),
+        ("E", "notes"),
+        ("+", "tag"),
+        ("y", "copy command"),
+        ("/", "find"),
+        ("n N", "section"),
+    ]
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("a", "unfold packages and other long sections"),
+        ("E", "edit the notes in $EDITOR, or add a line"),
+        ("+", "tag it; -tag takes one away"),
+        ("y", "copy the command that starts it again"),
+        ("n N", "next, previous section, or match"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "all", "unfold", show=False),
+        Binding("E", "notes", "notes", show=False),
+        Binding("plus", "tag", "tag", show=False),
+    ]
 
     def __init__(self) -> None:
         super().__init__()
         self.model: ConditionsModel | None = None
+        self.is_all = False
 
     def accept(self, model: object) -> None:
         """Keep the model."""
@@ -32,10 +60,79 @@ class ConditionsView(Scrolled):
             self.model = model
 
     def rows(self, width: int) -> list[Line]:
-        """All entries."""
+        """All entries; what is searched is searched in the folded ones too."""
         if self.model is None:
             return self.waiting()
-        return entry_lines(self.model.entries, width, self.ink)
+        entries = self.model.entries
+        if not self.is_all and not self.found:
+            entries = folded_entries(entries)
+        return entry_lines(entries, width, self.ink)
+
+    def action_all(self) -> None:
+        """Unfold, or fold."""
+        self.is_all = not self.is_all
+        self.redraw()
+
+    def action_next(self, by: int) -> None:
+        """To a match when something is searched, else to another section."""
+        if self.found:
+            super().action_next(by)
+            return
+        rows = self.rows(self.size.width)
+        starts = [i for i, row in enumerate(rows) if i == 0 or (not rows[i - 1] and row)]
+        ahead = [at for at in starts if (at > self.top if by > 0 else at < self.top)]
+        if ahead:
+            last = max(0, len(rows) - self.size.height)
+            self.top = min(last, ahead[0] if by > 0 else ahead[-1])
+            self.redraw()
+
+    def action_notes(self) -> None:
+        """Edit the notes."""
+        edit = getattr(self.screen, "edit_notes", None)
+        if edit is not None:
+            edit()
+
+    def action_tag(self) -> None:
+        """Type tags."""
+        ask = getattr(self.screen, "ask_tags", None)
+        if ask is not None:
+            ask()
+
+    def copied(self) -> str:
+        """The command that starts the run again, as `labbook show --args` prints it."""
+        return self.model.command if self.model is not None else ""
+
+    def shown(self) -> Shown | None:
+        """Every entry, folded or not."""
+        if self.model is None:
+            return None
+        rows, section = [], ""
+        for entry in self.model.entries:
+            if entry.heading:
+                section = entry.name
+            else:
+                rows.append((section, entry.name.strip(), entry.value))
+        return Shown("conditions", ("section", "name", "value"), rows)
+
+
+def folded_entries(entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """Sections of packages and variables, where they are long, as their heading alone."""
+    out: list[Entry] = []
+    section: list[Entry] = []
+    for entry in [*entries, Entry("", heading=True)]:
+        if not entry.heading:
+            section.append(entry)
+            continue
+        if section and section[0].heading:
+            head, body = section[0], section[1:]
+            is_long = head.name.split(" ")[0] in FOLDED and len(body) > FOLDED_FROM
+            if is_long:
+                some = ", ".join(each.name for each in body[:6])
+                out.append(replace(head, value=f"folded, a unfolds: {some} …"))
+            else:
+                out += section
+        section = [entry]
+    return tuple(out)
 
 
 def entry_lines(entries: tuple[Entry, ...], width: int, ink: Ink) -> list[Line]:

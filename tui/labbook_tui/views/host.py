@@ -25,6 +25,8 @@ WINDOWS = (600.0, 60.0)
 BAR = 12
 CHART_ROWS, MOST_ROWS = 8, 18
 """Charts of the history take what is free below, when it is at least so much."""
+LEAST_S = 2.5
+"""A cell of a sparkline stands for so much at least: samples come about every second."""
 STEPS = 60
 """A chart moves on by a part of its width, so that it is not drawn anew each second."""
 
@@ -158,6 +160,7 @@ def _spark(model: HostModel, name: str, room: int, window: float, ink: Ink) -> s
     if gauge is None or room < 4:
         return ""
     top = 100.0 if name.endswith("percent") else None
+    cells_wide, room = room, min(room, int(window / LEAST_S))
     step = window / room
     values = np.full(room, np.nan)
     # cells of the clock, not counted from now: what has been drawn stays until it moves a cell
@@ -165,7 +168,7 @@ def _spark(model: HostModel, name: str, room: int, window: float, ink: Ink) -> s
     for cell, value in zip(cells, gauge.values, strict=True):
         if cell >= 0 and not value <= values[cell]:
             values[cell] = value
-    return sparkline(values, room, ink.glyphs, 0.0, top)
+    return sparkline(values, room, ink.glyphs, 0.0, top).rjust(cells_wide)
 
 
 def _phase(model: HostModel, step: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from labbook_tui.gauges import bar, sparkline
 from labbook_tui.lines import Line
 from labbook_tui.models import Gauge, GaugesModel
 from labbook_tui.palette import Ink, seg
-from labbook_tui.text import bytes_text, duration, number, pad
+from labbook_tui.shown import Shown
+from labbook_tui.text import bytes_text, duration, folded, number, pad
 from labbook_tui.views.base import Scrolled
 
 __all__ = ["MachineView", "gauge_line", "reading"]
@@ -52,21 +53,58 @@ class MachineView(Scrolled):
         self.window = WINDOWS[(WINDOWS.index(self.window) + 1) % len(WINDOWS)]
         self.redraw()
 
+    def remembered(self) -> dict[str, Any]:
+        """How much time is shown."""
+        return {"window": self.window}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take it up."""
+        if memory.get("window") in WINDOWS:
+            self.window = memory["window"]
+
+    def copied(self) -> str:
+        """What it came to, and each gauge as it is now."""
+        if self.model is None:
+            return ""
+        now = [f"{g.name}\t{g.values[-1]:g}" for g in self.model.gauges if len(g.values)]
+        return "\n".join([*self.model.use, *now])
+
+    def shown(self) -> Shown | None:
+        """A gauge a row, over the time in sight."""
+        if self.model is None:
+            return None
+        last = max((float(g.seconds[-1]) for g in self.model.gauges if len(g.seconds)), default=0.0)
+        since = last - self.window if self.window else -math.inf
+        rows: list[tuple[object, ...]] = []
+        for gauge in self.model.gauges:
+            values = gauge.values[gauge.seconds >= since]
+            known = values[np.isfinite(values)]
+            figures = (known.min(), known.mean(), known.max()) if len(known) else (None,) * 3
+            now = values[-1] if len(values) and np.isfinite(values[-1]) else None
+            figures = (now, *figures)
+            rows.append((gauge.name, *(None if v is None else float(v) for v in figures)))
+        return Shown("gauges", ("gauge", "last", "least", "mean", "greatest"), rows)
+
     def rows(self, width: int) -> list[Line]:
         """Heading and gauges, a blank line between devices."""
         model = self.model
         if model is None:
             return self.waiting()
+        use: list[Line] = [
+            [seg(f" {part}", self.ink.of("text", "b"))]
+            for line in model.use
+            for part in folded(line, width - 2, 3)
+        ]
         if not model.gauges:
-            return self.note(
-                "no gauges were recorded: labbook.start(gauges=1.0) samples once a second"
-            )
+            text = "no gauges were recorded: labbook.start(gauges=1.0) samples once a second"
+            return [*use, *self.note(text)]
         last = max((float(g.seconds[-1]) for g in model.gauges if len(g.seconds)), default=0.0)
         span = f"last {duration(self.window)}" if self.window else f"whole run, {duration(last)}"
         names = min(32, width * 2 // 5, max(len(gauge.name) for gauge in model.gauges))
         bars = " " * 12 if width >= BARS_FROM else ""
         head = f" {'gauge'.ljust(names)}  {'now':>10}{bars}  {span}"
-        lines: list[Line] = [[seg(head, self.ink.of("dim"))]]
+        lines: list[Line] = [*use, [], [seg(head, self.ink.of("dim"))]] if use else []
+        lines = lines or [[seg(head, self.ink.of("dim"))]]
         group = ""
         for gauge in model.gauges:
             device = _DEVICE.match(gauge.name)[0]  # type: ignore[index]  # it matches everything

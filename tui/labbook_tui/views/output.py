@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rich.cells import cell_len
 
 from labbook_tui.lines import Line
 from labbook_tui.models import OutputModel
 from labbook_tui.palette import seg
-from labbook_tui.text import bytes_text, cut
+from labbook_tui.shown import Shown
+from labbook_tui.text import bytes_text, cut, plural
 from labbook_tui.views.base import Scrolled
 
 __all__ = ["OutputView"]
@@ -22,10 +23,17 @@ class OutputView(Scrolled):
     NAME = "Output"
     KEYS: ClassVar[list[tuple[str, str]]] = [
         ("j k", "scroll"),
-        ("G", "follow"),
+        ("g G", "first, follow"),
         ("/", "find"),
         ("n N", "next"),
         ("w", "wrap"),
+    ]
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("g", "first line that is kept"),
+        ("G", "the end, and follow it"),
+        ("w", "wrap or cut long lines"),
+        ("/", "find; n N go between the lines found"),
+        ("y", "copy the lines in sight"),
     ]
     FOLLOWS = True
     BINDINGS: ClassVar = [("w", "wrap", "wrap long lines")]
@@ -40,6 +48,33 @@ class OutputView(Scrolled):
         """Keep the model."""
         if isinstance(model, OutputModel):
             self.model = model
+
+    def search(self, text: str) -> str:
+        """Find lines, and say how often the text is in them."""
+        said = super().search(text)
+        if not self.found or self.model is None:
+            return said
+        times = sum(line.lower().count(self.found) for line in self.model.lines)
+        return f"{plural(times, 'time')} in {plural(len(self.hits), 'line')}" if times else said
+
+    def copied(self) -> str:
+        """The lines in sight."""
+        rows = self.rows(self.size.width)[self.top : self.top + self.size.height]
+        return "\n".join("".join(part.text for part in row)[1:].rstrip() for row in rows)
+
+    def shown(self) -> Shown | None:
+        """All lines that are kept."""
+        if self.model is None:
+            return None
+        return Shown("output", ("line",), [(line,) for line in self.model.lines])
+
+    def remembered(self) -> dict[str, Any]:
+        """Whether long lines are wrapped."""
+        return {"wraps": self.wraps}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take it up."""
+        self.wraps = memory.get("wraps") is not False
 
     def action_wrap(self) -> None:
         """Wrap or cut long lines."""
