@@ -56,7 +56,8 @@ def a_model(
         state = "finished"
 
     return ChosenModel(
-        Summary(), ("chosen",), "chosen", seen.example, seen.step.astype(float), Examples(seen.example, seen.input_row, seen.inputs),
+        Summary(), ("chosen",), "chosen", seen.example, seen.step.astype(float),
+        Examples(seen.example, seen.input_row, seen.inputs),
         grids, examples(seen), Recorded(seen),
     )  # fmt: skip
 

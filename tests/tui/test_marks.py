@@ -27,15 +27,6 @@ async def test_copy_and_export(lab: Lab, tmp_path: Path, monkeypatch: pytest.Mon
         await until(pilot, "written: ")
         rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
         assert {row["name"] for row in rows} == {"first", "second", "broken", "gone"}
-        await pilot.press("e")
-        await until(pilot, "runs-2.csv")
-        await pilot.press("j")
-        await until(pilot, "open at page")
-        await pilot.press("9")
-        await until(pilot, "1 of")
-        await pilot.press("e")
-        await until(pilot, "curves.svg")
-        assert ET.parse(tmp_path / "curves.svg").getroot().tag.endswith("svg")
 
 
 def test_marks_keep_their_letters() -> None:
