@@ -110,7 +110,12 @@ def _axis(look: Look, grid: Grid, width: int, ink: Ink) -> Line:
     end = min(width, 1 + grid.width)
     for label, at in ((first, 1), (last, end - len(last))):
         touches = at <= start + len(here) and start <= at + len(label)
-        if not touches and at >= 1 and words[at : at + len(label)] == [" "] * len(label):
+        if (
+            label != here[1:]
+            and not touches
+            and at >= 1
+            and words[at : at + len(label)] == [" "] * len(label)
+        ):
             words[at : at + len(label)] = label
     text = "".join(words)
     return [
