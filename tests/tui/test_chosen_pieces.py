@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +25,7 @@ from labbook_tui.scale import linear_axis
 from labbook_tui.scatter import Points, draw_scatter
 from labbook_tui.views.chosen_histogram import _merged, histogram_lines
 from labbook_tui.views.chosen_look import Look, arranged, colour_limits
-from labbook_tui.views.chosen_map import map_lines
+from labbook_tui.views.chosen_map import head_line, map_lines
 from labbook_tui.views.chosen_quartiles import exemplars
 
 INKS = [Ink("truecolor"), Ink("256", dark=False), Ink("16", glyphs=Glyphs.plain()), Ink("none")]
@@ -52,11 +53,9 @@ def a_model(
     )
     grids = {"loss": np.where(seen.loss.known, seen.loss.values, np.nan)}
 
-    class Summary:
-        state = "finished"
-
+    summary = SimpleNamespace(state="finished")
     return ChosenModel(
-        Summary(), ("chosen",), "chosen", seen.example, seen.step.astype(float), Examples(seen),
+        summary, ("chosen",), "chosen", seen.example, seen.step.astype(float), Examples(seen),
         grids, examples(seen), Recorded(seen),
     )  # fmt: skip
 
@@ -80,6 +79,31 @@ def test_colour_limits_turn_logarithmic_for_wide_losses() -> None:
     assert low < -2 < high
     assert colour_limits(np.array([[1.0, 2.0]]))[2] is False
     assert colour_limits(np.array([[math.nan]])) == (0.0, 1.0, False)
+
+
+def test_colour_limits_seldom_move() -> None:
+    before = colour_limits(np.array([[0.001, 0.01, 0.1, 4.0]]))
+    assert colour_limits(np.array([[0.001, 0.012, 0.11, 4.1]])) == before
+    assert colour_limits(np.array([[1.02, 1.9]])) == colour_limits(np.array([[1.04, 1.95]]))
+
+
+def test_the_order_stays_while_a_run_goes_on_until_a_quarter_is_new() -> None:
+    def model(n_steps: int, state: str) -> ChosenModel:
+        found = a_model([[1.0] * n_steps, [0.5] * (n_steps - 1) + [n_steps - 29.0]])
+        found.summary.state = state
+        return found
+
+    look = Look(model(30, "running"))
+    look.arrange()
+    assert look.rows.tolist() == [0, 1]
+    look.take(model(31, "running"))
+    assert look.rows.tolist() == [0, 1]
+    assert "by final loss at 300" in words([head_line(look, 70, Ink())])[0]
+    look.take(model(38, "running"))
+    assert look.rows.tolist() == [1, 0]
+    look.arrange()
+    look.take(model(39, "finished"))
+    assert look.as_of == 39
 
 
 @pytest.mark.parametrize(

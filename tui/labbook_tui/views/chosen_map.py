@@ -81,7 +81,9 @@ def head_line(look: Look, width: int, ink: Ink, n_shown: int | None = None) -> L
     part = ""
     if n_shown is not None and n_shown < n:
         part = f", {look.top + 1}–{look.top + n_shown}"
-    parts = [f"by {look.order_name}{part}"]
+    known = look.as_of < len(model.steps)
+    since = f" at {step_text(model, look.as_of - 1)}" if known else ""
+    parts = [f"by {look.order_name}{since}{part}"]
     if look.only_wrong:
         parts.append("wrong now")
     if look.pattern:

@@ -71,7 +71,7 @@ def quartile_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     rest = height - len(lines) - 1
     if rest < LEAST_CHART:
         return lines
-    options = chart_options(model.steps, observation)
+    options = chart_options(model, observation)
     if look.limits_of("loss")[2]:
         options = replace(options, log_y=True)
     curves = [_curve(model, each) for each in found]
