@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +23,9 @@ from labbook_tui.read.chosen_inputs import Examples
 from labbook_tui.recorded import Recorded, probabilities
 from labbook_tui.scale import linear_axis
 from labbook_tui.scatter import Points, draw_scatter
-from labbook_tui.views.chosen_histogram import histogram_lines
+from labbook_tui.views.chosen_histogram import _merged, histogram_lines
 from labbook_tui.views.chosen_look import Look, arranged, colour_limits
-from labbook_tui.views.chosen_map import map_lines
+from labbook_tui.views.chosen_map import head_line, map_lines
 from labbook_tui.views.chosen_quartiles import exemplars
 
 INKS = [Ink("truecolor"), Ink("256", dark=False), Ink("16", glyphs=Glyphs.plain()), Ink("none")]
@@ -52,11 +53,9 @@ def a_model(
     )
     grids = {"loss": np.where(seen.loss.known, seen.loss.values, np.nan)}
 
-    class Summary:
-        state = "finished"
-
+    summary = SimpleNamespace(state="finished")
     return ChosenModel(
-        Summary(), ("chosen",), "chosen", seen.example, seen.step.astype(float),
+        summary, ("chosen",), "chosen", seen.example, seen.step.astype(float),
         Examples(seen.example, seen.input_row, seen.inputs),
         grids, examples(seen), Recorded(seen),
     )  # fmt: skip
@@ -81,6 +80,31 @@ def test_colour_limits_turn_logarithmic_for_wide_losses() -> None:
     assert low < -2 < high
     assert colour_limits(np.array([[1.0, 2.0]]))[2] is False
     assert colour_limits(np.array([[math.nan]])) == (0.0, 1.0, False)
+
+
+def test_colour_limits_seldom_move() -> None:
+    before = colour_limits(np.array([[0.001, 0.01, 0.1, 4.0]]))
+    assert colour_limits(np.array([[0.001, 0.012, 0.11, 4.1]])) == before
+    assert colour_limits(np.array([[1.02, 1.9]])) == colour_limits(np.array([[1.04, 1.95]]))
+
+
+def test_the_order_stays_while_a_run_goes_on_until_a_quarter_is_new() -> None:
+    def model(n_steps: int, state: str) -> ChosenModel:
+        found = a_model([[1.0] * n_steps, [0.5] * (n_steps - 1) + [n_steps - 29.0]])
+        found.summary.state = state
+        return found
+
+    look = Look(model(30, "running"))
+    look.arrange()
+    assert look.rows.tolist() == [0, 1]
+    look.take(model(31, "running"))
+    assert look.rows.tolist() == [0, 1]
+    assert "by final loss at 300" in words([head_line(look, 70, Ink())])[0]
+    look.take(model(38, "running"))
+    assert look.rows.tolist() == [1, 0]
+    look.arrange()
+    look.take(model(39, "finished"))
+    assert look.as_of == 39
 
 
 @pytest.mark.parametrize(
@@ -132,7 +156,7 @@ def test_a_column_on_and_back_ends_where_it_began(n: int, width: int, at: int, g
     at = min(at, n - 1)
     on = grid.moved(at, 1)
     assert on > at or at == n - 1 or grid.column(at) == grid.width - 1
-    if on > at:
+    if grid.column(on) > grid.column(at):
         assert grid.column(grid.moved(on, -1)) == grid.column(at)
 
 
@@ -160,11 +184,22 @@ def test_vectors_fit(ink: Ink, values: list[float]) -> None:
     assert all(width_of(line) <= 30 for line in lines)
 
 
-def test_vector_bars_are_as_high_as_the_values() -> None:
-    lines = words(vector_lines(np.array([0.0, 1, 2, 3, 4, 5, 6, 8]), 8, 5, Ink()))
-    assert lines[:4] == ["       █", "     ▄██", "   ▄████", " ▄██████"]
-    assert lines[-1].startswith("8 v")
+def test_vector_bars_stand_on_zero() -> None:
+    plain = Ink("none", glyphs=Glyphs.plain())
+    lines = words(vector_lines(np.array([0.0, 2, 4, -4, math.nan, 4]), 6, 5, plain))
+    assert [line[2] for line in lines[:4]] == [":", ":", "'", " "]
+    assert [line[3] for line in lines[:4]] == [" ", " ", ":", ":"]
+    assert [line[4] for line in lines[:4]] == [" "] * 4
+    assert lines[-1].startswith("6 v")
     assert words(vector_lines(np.array([1.0, 2.5]), 20, 5, Ink())) == ["1.00 2.50"]
+
+
+def test_bins_are_joined_until_they_fit() -> None:
+    counts = Counts((), np.arange(14).reshape(7, 2), np.arange(7), np.linspace(0, 7, 8))
+    found = _merged(counts, 4)
+    assert found.predicted.tolist() == [[2, 4], [10, 12], [18, 20], [12, 13]]
+    assert found.target.tolist() == [1, 5, 9, 6]
+    assert found.edges.tolist() == [0, 2, 4, 6, 7]
 
 
 def test_texts_keep_their_lines_and_say_when_they_are_cut() -> None:

@@ -21,7 +21,7 @@ async def test_copy_and_export(lab: Lab, tmp_path: Path, monkeypatch: pytest.Mon
         await until(pilot, "first")
         await pilot.press("y")
         run = app.screen.table.current
-        await until(pilot, f"copied: {run.id}")
+        await until(pilot, f"copied {run.id}")
         assert app.clipboard == run.id
         await pilot.press("e")
         await until(pilot, "written: ")

@@ -9,6 +9,7 @@ from labbook_tui.heatmap import draw_image
 from labbook_tui.lines import Line
 from labbook_tui.models import Example
 from labbook_tui.palette import Ink, seg
+from labbook_tui.raster import BRAILLE, PLAIN, dots, pack
 from labbook_tui.text import cut, number
 
 __all__ = ["input_lines", "text_lines", "vector_lines"]
@@ -57,17 +58,16 @@ def vector_lines(vector: NDArray[np.float64], width: int, height: int, ink: Ink)
     low, high = (
         (min(0.0, float(known.min())), max(0.0, float(known.max()))) if len(known) else (0.0, 1.0)
     )
-    span = high - low or 1.0
-    spark = ink.glyphs.spark
-    levels = rows * len(spark)
-    heights = np.where(np.isfinite(columns), np.rint((columns - low) / span * levels), 0).astype(
-        int
-    )
-    lines: list[Line] = []
-    for row in range(rows - 1, -1, -1):
-        part = (heights - row * len(spark)).clip(0, len(spark))
-        text = "".join(" " if p == 0 else spark[p - 1] for p in part.tolist())
-        lines.append([seg(text, ink.of("accent"))])
+    marker = BRAILLE if ink.glyphs.braille else PLAIN
+    known = np.repeat(columns, marker.columns)
+    known = np.where(np.isfinite(known), known, np.nan)
+    nothing = np.zeros(len(known)) + 0 * known  # NaN stays a gap
+    bottom, top = np.minimum(known, nothing), np.maximum(known, nothing)
+    mask = dots(bottom, top, low, high, rows * marker.rows)
+    lines: list[Line] = [
+        [seg("".join(chr(code) if code else " " for code in row), ink.of("accent"))]
+        for row in pack(mask, marker).tolist()
+    ]
     told = f"{len(vector)} values, {number(low, 3)} to {number(high, 3)}"
     return [*lines, [seg(cut(told, width), ink.of("dim"))]]
 

@@ -130,11 +130,14 @@ def curve_lines(
         curves, title = [_curve("loss", model.steps, model.grids["loss"][row])], "loss"
     if not curves:
         return []
-    return draw_chart(title, curves, size, ink, chart_options(model.steps, observation))
+    return draw_chart(title, curves, size, ink, chart_options(model, observation))
 
 
-def chart_options(steps: NDArray[np.float64], observation: int) -> ChartOptions:
-    """The cursor at an observation's step, and room for the label of the last one."""
+def chart_options(model: ChosenModel, observation: int) -> ChartOptions:
+    """The cursor at an observation's step, and room for the label of the last one, or for more."""
+    steps = model.steps
+    if model.summary.state == "running":
+        return ChartOptions(x_name="", cursor=float(steps[observation]), live=True)
     first, last = float(steps[0]), float(steps[-1])
     limits = min(first, 0.0), last + 0.07 * ((last - min(first, 0.0)) or 1.0)
     return ChartOptions(x_name="", cursor=float(steps[observation]), x_limits=limits)

@@ -25,7 +25,7 @@ __all__ = ["build"]
 
 Floats = NDArray[np.float64]
 
-BINS = 24
+BINS = 16
 """Bins of real-valued outputs."""
 
 _KEPT: WeakKeyDictionary[RunReader, tuple[Any, Observed, ChosenModel]] = WeakKeyDictionary()

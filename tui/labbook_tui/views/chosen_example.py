@@ -17,6 +17,7 @@ from labbook_tui.example_output import (
     weights_of,
 )
 from labbook_tui.example_panel import curve_lines, fact_lines
+from labbook_tui.gauges import bar
 from labbook_tui.lines import Line, beside, fit, under
 from labbook_tui.models import ChosenModel
 from labbook_tui.palette import Ink, seg
@@ -26,12 +27,17 @@ from labbook_tui.views.chosen_look import Look
 __all__ = ["large_lines", "side_width", "table_rows"]
 
 
+LEAST_BAR = 8
+"""Columns below which a bar says nothing."""
+
+
 @dataclass(frozen=True)
 class _Column:
     name: str
     width: int
     draw: Callable[[int], str]
     is_text: bool = False
+    meaning: str = "text"
 
 
 def side_width(width: int) -> int:
@@ -48,7 +54,7 @@ def large_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     lines = fact_lines(model, row, observation, left, ink)
     shown = output_lines(model, row, observation, left, ink)
     room = height - len(lines) - len(shown)
-    lines += input_lines(model.examples[row], left, min(20, room - 1), ink)
+    lines += input_lines(model.examples[row], left, min(14, room - 1), ink)
     lines += [[], *shown] if room > 1 else shown
     if height - len(lines) >= 7:
         lines += curve_lines(model, row, observation, (left, min(12, height - len(lines))), ink)
@@ -63,6 +69,7 @@ def _table(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     model, row = look.model, look.row
     assert row is not None
     columns = _columns(model, row, width)
+    columns += _bar_column(model, row, width - sum(column.width + 1 for column in columns) - 3, ink)
     title = f"outputs over {grouped(len(model.steps))} steps"
     place = f"{look.place + 1} of {grouped(len(look.rows))} by {look.order_name}"
     head = [seg(title, ink.of("text", "b"))]
@@ -103,7 +110,8 @@ def _line(look: Look, at: int, columns: list[_Column], width: int, ink: Ink) -> 
             parts = changed_from(column.draw(at - 1), text, ink)
             line += [*fit(parts, column.width), seg(" ")]
         else:
-            line.append(seg(pad(text, column.width, right=not column.is_text) + " ", style))
+            own = style if column.meaning == "text" else ink.of(column.meaning)
+            line.append(seg(pad(text, column.width, right=not column.is_text) + " ", own))
     line = fit(line, width)
     return under(line, ink.cursor) if is_here else line
 
@@ -188,6 +196,16 @@ def _class_columns(model: ChosenModel, row: int) -> list[_Column]:
     if model.learned is not None:
         columns.append(_Column("event", 9, lambda at: event_at(model, row, at), is_text=True))
     return columns
+
+
+def _bar_column(model: ChosenModel, row: int, width: int, ink: Ink) -> list[_Column]:
+    """The probability of the target as a bar, where there is room for one."""
+    if width < LEAST_BAR or "confidence" not in model.grids:
+        return []
+    width = min(width, 24)
+    values = model.grids["confidence"][row]
+    drawn = _Column("", width, lambda at: bar(float(values[at]), width, ink.glyphs), meaning="dim")
+    return [drawn]
 
 
 def _value_columns(model: ChosenModel, row: int) -> list[_Column]:

@@ -44,6 +44,7 @@ def histogram_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]
         return [[], [seg(" " + words, ink.of("dim"))]]
     observation = min(look.observation, counts.predicted.shape[1] - 1)
     body = height - 3
+    counts = _merged(counts, body)
     each = _rows_each(counts, body)
     shown = _shown(counts, observation, body // each)
     left = max(30, min(56, width * 45 // 100))
@@ -61,6 +62,20 @@ def histogram_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]
         line = fit(bars[row] if row < len(bars) else [], left)
         lines.append([*line, seg("  "), *(drawn[row] if row < len(drawn) else [])])
     return lines[:height]
+
+
+def _merged(counts: Counts, most: int) -> Counts:
+    """Neighbouring bins of values joined until there is room for all; classes stay."""
+    while counts.edges is not None and len(counts.predicted) > max(2, most):
+        n = len(counts.predicted)
+        starts = np.arange(0, n, 2)
+        counts = Counts(
+            (),
+            np.add.reduceat(counts.predicted, starts, axis=0),
+            None if counts.target is None else np.add.reduceat(counts.target, starts),
+            np.append(counts.edges[:-1][starts], counts.edges[-1]),
+        )
+    return counts
 
 
 def _rows_each(counts: Counts, body: int) -> int:

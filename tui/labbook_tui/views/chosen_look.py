@@ -13,6 +13,7 @@ from labbook.dynamics import ORDERS as DYNAMICS
 from labbook.dynamics import order
 from labbook_tui.example_query import kept
 from labbook_tui.models import ChosenModel
+from labbook_tui.scale import linear_axis
 
 __all__ = ["NOTHING", "ORDERS", "Look", "Rows", "arranged", "colour_limits", "missing"]
 
@@ -88,15 +89,18 @@ def colour_limits(values: Floats) -> tuple[float, float, bool]:
     """Lowest and highest colour, and whether they are logarithms.
 
     The 1st and 99th percentile, so that one outlier does not make all others one colour; in logs
-    where values span more than a factor of twenty.
+    where values span more than a factor of twenty. Rounded outwards to steps of which there are a
+    few, so that new observations of a running training seldom change every colour.
     """
     known = values[np.isfinite(values)]
     if not len(known):
         return 0.0, 1.0, False
     low, high = (float(v) for v in np.percentile(known, (1, 99)))
     if low >= 0 and high > 20 * max(low, 1e-12) and high > 0:
-        return float(np.log10(max(low, high / 1e3))), float(np.log10(high)), True
-    return low, high, False
+        bottom, top = np.log10(max(low, high / 1e3)), np.log10(high)
+        return float(np.floor(2 * bottom) / 2), float(np.ceil(2 * top) / 2), True
+    axis = linear_axis(low, high, 4, slack=0.5)
+    return axis.low, axis.high, False
 
 
 @dataclass
@@ -104,6 +108,7 @@ class Look:
     """The state of the page. `rows`: the examples in sight, in their order; `place` among them.
 
     `at`: the observation under the cursor; None follows the newest. `chart`: the first in sight.
+    `as_of`: how many observations there were when the rows were sorted.
     """
 
     model: ChosenModel
@@ -116,17 +121,34 @@ class Look:
     top: int = 0
     at: int | None = None
     chart: int = 0
+    as_of: int = 0
     _limits: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
 
     def take(self, model: ChosenModel) -> None:
         """Newer data; the cursor stays on its example, unless it stands on the first place."""
         keep = self.example_id if self.place else None
+        stays = self._stays(model)
         self.model, self._limits = model, {}
-        self.arrange(keep)
+        if not stays:
+            self.arrange(keep)
+
+    def _stays(self, model: ChosenModel) -> bool:
+        """Whether the order may stay as it is: rows that move each second cannot be read.
+
+        While a run goes on they are sorted anew when a quarter more has been observed.
+        """
+        return (
+            model.summary.state == "running"
+            and not (self.only_wrong or self.pattern)
+            and list(model.grids) == list(self.model.grids)
+            and np.array_equal(model.ids, self.model.ids)
+            and self.as_of <= len(model.steps) < 1.25 * self.as_of
+        )
 
     def arrange(self, keep: int | None = None) -> None:
         """Filter and sort anew; the cursor goes to example `keep` where that is in sight."""
         model = self.model
+        self.as_of = len(model.steps)
         names = list(model.grids)
         if names and self.measure not in names:
             self.measure = names[0]

@@ -81,7 +81,9 @@ def head_line(look: Look, width: int, ink: Ink, n_shown: int | None = None) -> L
     part = ""
     if n_shown is not None and n_shown < n:
         part = f", {look.top + 1}–{look.top + n_shown}"
-    parts = [f"by {look.order_name}{part}"]
+    known = look.as_of < len(model.steps)
+    since = f" at {step_text(model, look.as_of - 1)}" if known else ""
+    parts = [f"by {look.order_name}{since}{part}"]
     if look.only_wrong:
         parts.append("wrong now")
     if look.pattern:
@@ -110,7 +112,12 @@ def _axis(look: Look, grid: Grid, width: int, ink: Ink) -> Line:
     end = min(width, 1 + grid.width)
     for label, at in ((first, 1), (last, end - len(last))):
         touches = at <= start + len(here) and start <= at + len(label)
-        if not touches and at >= 1 and words[at : at + len(label)] == [" "] * len(label):
+        if (
+            label != here[1:]
+            and not touches
+            and at >= 1
+            and words[at : at + len(label)] == [" "] * len(label)
+        ):
             words[at : at + len(label)] = label
     text = "".join(words)
     return [

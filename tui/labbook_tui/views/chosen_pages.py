@@ -140,7 +140,7 @@ def summary_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
         told = f"charts {look.chart + 1}–{look.chart + len(shown)} of {len(charts)}, ctrl+d further"
         head = [*fit(head, max(0, width - len(told) - 1)), seg(told, ink.of("dim"))]
     wide, high = (width - 1 - 2 * (across - 1)) // across, (height - 1) // down
-    options = chart_options(model.steps, look.observation)
+    options = chart_options(model, look.observation)
     is_log = "loss" in model.grids and look.limits_of("loss")[2]
     lines: list[Line] = [head]
     for first in range(0, len(shown), across):

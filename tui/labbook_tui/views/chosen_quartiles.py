@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from labbook.dynamics.grid import Grid
 from labbook.dynamics.losses import QUARTILES, rank
+from labbook_tui.chart import draw_chart
+from labbook_tui.curve import Curve
 from labbook_tui.example_input import input_lines
 from labbook_tui.example_output import said
+from labbook_tui.example_panel import chart_options
 from labbook_tui.lines import Line, fit
 from labbook_tui.models import ChosenModel
 from labbook_tui.palette import Ink, seg
@@ -19,6 +22,8 @@ from labbook_tui.views.chosen_map import head_line, step_text
 
 __all__ = ["Exemplar", "exemplars", "quartile_lines"]
 
+LEAST_CHART = 9
+"""Lines below which the losses over the steps are left out."""
 _NAMES = ("lowest loss", "25 %", "median", "75 %", "highest loss")
 
 
@@ -63,7 +68,24 @@ def quartile_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
         for block in blocks:
             line += [*fit(block[row] if row < len(block) else [], wide), seg(" ")]
         lines.append(line)
-    return lines
+    rest = height - len(lines) - 1
+    if rest < LEAST_CHART:
+        return lines
+    options = chart_options(model, observation)
+    if look.limits_of("loss")[2]:
+        options = replace(options, log_y=True)
+    curves = [_curve(model, each) for each in found]
+    chart = draw_chart("loss", curves, (width - 1, min(rest, 18)), ink, options)
+    return [*lines, [], *([seg(" "), *line] for line in chart)]
+
+
+def _curve(model: ChosenModel, each: Exemplar) -> Curve:
+    """The loss of one of them over all steps."""
+    y = model.grids["loss"][each.row]
+    known = np.isfinite(y)
+    return Curve(
+        f"example {model.examples[each.row].id}", model.steps[known], y[known], points=True
+    )
 
 
 def _card(look: Look, each: Exemplar, size: tuple[int, int], ink: Ink) -> list[Line]:
