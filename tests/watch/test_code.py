@@ -307,6 +307,39 @@ def test_an_import_that_fails_in_a_runs_code_is_that_runs_reason(lab):
     assert "evaluation.py line 1: ModuleNotFoundError" in reason["reason"]
 
 
+def test_equal_reasons_are_said_once_with_the_users_own_file(lab):
+    wrong = EVALUATION.replace("return {", 'raise ValueError("nothing fits")\n        return {')
+    line = wrong[: wrong.index("raise")].count("\n") + 1
+    write(lab.top / "evaluation.py", wrong)
+    run_id = lab.train("--steps", "3")
+    done = lab.program("evaluate", run_id, **lab.environment())
+    assert done.returncode == 1
+    text = f"evaluation.py line {line}: ValueError: nothing fits"
+    assert f": {text} (given up)" in done.stderr
+    reasons = lab.reasons(run_id)
+    assert [reason["reason"] for reason in reasons] == [text] * 3
+    tree = lab.conditions(run_id)["snapshot"]["tree"]
+    for reason in reasons:
+        assert (reason["code"]["mode"], reason["code"]["tree"]) == ("run", tree)
+        assert reason["code"]["digest"]
+        assert f'File "evaluation.py", line {line}, in step' in reason["traceback"]
+        assert str(lab.cache) not in reason["traceback"]
+    shown = lab.labbook("show", run_id).output
+    assert f"3 checkpoints (step 0, 1, 2): validation failed: {text}" in shown
+    assert shown.count("nothing fits") == 1
+
+
+def test_a_reason_names_the_current_code_it_was_tried_in(lab):
+    run_id = lab.train()
+    write(lab.top / "evaluation.py", EVALUATION.replace("return {", "1 / 0\n        return {"))
+    lab.watch("--code", "current", check=1)
+    (reason,) = lab.reasons(run_id)
+    assert "ZeroDivisionError" in reason["reason"]
+    assert (reason["code"]["mode"], reason["code"]["tree"]) == ("current", None)
+    shown = lab.labbook("show", run_id).output
+    assert "step 0: validation failed with the current code: " in shown
+
+
 def test_a_file_that_is_nowhere_ends_the_watcher(lab):
     run_id = lab.train()
     said = lab.watch("nowhere.py", check=1)
