@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ import pytest
 
 from labbook.paths import BookPaths
 from labbook.watch.materialise import clean
+from labbook.watch.worker import _coming
 from tests.conditions.gitrepo import repository, write
 from tests.restore.conftest import ROOT, Lab, environment_
 
@@ -294,6 +297,47 @@ def test_folders_that_nobody_used_for_long_are_removed(lab):
     assert sorted(clean(lab.cache)) == sorted([tree, half])
     assert lab.trees() == []
     assert (lab.top / "data/x.txt").exists()  # a link is removed, not what it leads to
+
+
+def test_gc_lists_the_cache_of_code_and_empties_it_when_told(lab):
+    run_id = lab.train()
+    lab.watch()
+    (tree,) = lab.trees()
+    size = sum(path.lstat().st_size for path in lab.cache.rglob("*") if path.is_file())
+    lines = lab.labbook("gc").output.splitlines()
+    assert lines[0] == "nothing to delete"
+    assert lines[-1].startswith(f"the watchers' cache {lab.cache} holds 1 code of runs, ")
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(tree / "made.json", (two_days_ago, two_days_ago))
+    listed = json.loads(lab.labbook("gc", "--json").output)
+    assert [(each["kind"], each["path"]) for each in listed["garbage"]] == [("cache", str(tree))]
+    assert listed["cache"] == {"path": str(lab.cache), "codes": 1, "bytes": size}
+    assert f"cache  {tree}  " in lab.labbook("gc").output
+    assert tree.is_dir()  # until told
+    assert "1 deleted" in lab.labbook("gc", "--yes").output
+    assert lab.trees() == []
+    assert (lab.top / "data/x.txt").exists()
+    write(lab.top / "evaluation.py", EVALUATION + "# changed\n")
+    lab.train("--seed", "1")
+    lab.watch()  # made again, by who needs it
+    assert len(lab.trees()) == 1
+    assert len(lab.metas(run_id)) == 1
+
+
+def test_a_worker_that_waits_keeps_its_code_in_use():
+    commands = queue.SimpleQueue()
+
+    class Tree:
+        touched = 0
+
+        def touch(self):
+            self.touched += 1
+            if self.touched == 3:
+                commands.put({"key": "k"})
+
+    tree = Tree()
+    assert next(_coming(commands, tree, every_s=0.001)) == {"key": "k"}
+    assert tree.touched >= 3
 
 
 def test_an_import_that_fails_in_a_runs_code_is_that_runs_reason(lab):
