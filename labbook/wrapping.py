@@ -34,9 +34,11 @@ def wrapped(text: str, width: int | None, *, indent: int = 2) -> list[str]:
     import textwrap  # not for every training to import
 
     folder = textwrap.TextWrapper(
-        max(_NARROWEST + indent, width),
-        subsequent_indent=" " * indent,
-        break_long_words=False,
-        break_on_hyphens=False,
+        max(_NARROWEST, width - indent), break_long_words=False, break_on_hyphens=False
     )
-    return [part for line in text.split("\n") for part in folder.wrap(line) or [""]]
+    found = []
+    for line in text.split("\n"):
+        # what stands before the indentation, a label, is not parted from a path too wide for both
+        first, *rest = folder.wrap(line[indent:]) or [""]
+        found += [line[:indent] + first, *(" " * indent + more for more in rest)]
+    return found

@@ -75,7 +75,8 @@ def _series_columns(fields: Fields, runs: Sequence[RunSummary]) -> list[Column]:
         best = "max" if _MORE_IS_BETTER.search(main.lower()) else "min"
         for rank, stat in ((1, "last"), (2, best)):
             texts = [number_text(fields.series[main][stat].get(run)) for run in runs]
-            title = main if stat == "last" else f"{stat} {main}"
+            is_clear = stat == "last" and main not in fields.arguments
+            title = main if is_clear else f"{stat} {main}"
             columns.append(Column(title, texts, rank=rank, is_number=True))
     taken = [*fields.series, *fields.arguments, *map(_last_part, fields.metrics)]
     for field in fields.metrics.values():

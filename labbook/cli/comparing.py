@@ -49,6 +49,9 @@ def diff(
     of processes; packages, Python, machine, environment variables (one each);
     each data set; the data as given to the model, if nothing else tells why.
     Seeds are counted apart.
+
+    On a terminal, what does not fit goes through $PAGER (less); q leaves it, and
+    PAGER=cat does without.
     """
     if len(runs) < 2:
         raise click.UsageError("name two runs or more")

@@ -27,6 +27,7 @@ def data(*, book: str | None, run: str, as_json: bool) -> None:
     \b
     run.data(name, source)      fingerprints of the data
     run.inspect(model)          the first batches, as given to model(x)
+    run.follow(model)           the same, of a net that is followed
     run.loader(loader)          the targets that belong to them
     """
     reader = open_here(book).run(run)
@@ -72,7 +73,7 @@ def _lines(reader: RunReader) -> Iterator[str]:
     if not any(parts):
         yield ""
         yield "nothing was recorded of the data: run.data(name, source) keeps a fingerprint,"
-        yield "run.inspect(model) what the model is given"
+        yield "run.inspect(model), or run.follow(model), what the model is given"
     if len(every) > len(shown):
         yield ""
         n = len(every) - len(shown)

@@ -5,10 +5,10 @@
     operator   = "=" "==" "!=" "<" "<=" ">" ">=" "~" (contains) "!~"
 
 A field alone asks whether it is there and neither false, zero nor empty. A value is a word or a
-quoted text; a word that is a number is compared as one, `true`, `false` and `null` are themselves,
-and `age` and `duration` take 30s, 10m, 2h, 7d. Fields are those of `labbook.cli.fields`. Text is
-compared without regard to case. A run that lacks the field fails every comparison with it except
-`=null`: nothing is known to be unequal either.
+quoted text (one that begins like an operator is quoted); a word that is a number is compared as
+one, `true`, `false` and `null` are themselves, and `age` and `duration` take 30s, 10m, 2h, 7d.
+Fields are those of `labbook.cli.fields`. Text is compared without regard to case. A run that lacks
+the field fails every comparison with it except `=null`: nothing is known to be unequal either.
 """
 
 from __future__ import annotations
@@ -116,6 +116,9 @@ class _Parser:
 
     def _comparison(self, field: Field) -> Test:
         symbol = self.token
+        if self.text[self.end :].lstrip()[:1] in tuple("=<>~!"):  # a second operator is no value
+            self.start = self.end
+            raise self.error(f"expected a value after {symbol!r}")
         self._advance(_VALUE)
         if not self.kind:
             raise self.error(f"expected a value after {symbol!r}")

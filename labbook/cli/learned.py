@@ -55,6 +55,8 @@ def head(seen: Observed, name: str, others: Sequence[str], notes: Sequence[str])
     yield text + ("" if len(steps) else ", not observed yet")
     if others:
         yield _dim(f"other sets: {', '.join(map(clean, others))} (--set)")
+    if len(steps) == 1:
+        yield _note("one observation is too few to say what was learned when: observe() it again")
     for note in notes:
         yield _note(clean(note))
 

@@ -20,7 +20,10 @@ def machine_use_lines(used: dict[str, Any] | None, width: int | None = None) -> 
     """Yield the lines below "Machine", of the object that `show --json` prints."""
     if used is None:
         return
-    cpu = [f"CPU {percent_text(used['mean_cpu_percent'])} of a core on average"]
+    percent = used["mean_cpu_percent"]
+    # it takes two samples, which a short run does not have
+    known = "not measured" if percent is None else f"{percent_text(percent)} of a core on average"
+    cpu = [f"CPU {known}"]
     if used["peak_rss_bytes"] is not None:
         cpu.append(f"memory at most {_size(used['peak_rss_bytes'])}")
     yield ", ".join(cpu)

@@ -143,7 +143,9 @@ class Question:
         yield from learned.overview(self.seen, self.examples, self.steps, self.place)
         if not len(self.seen.step):
             return
-        if self.asked["step"] is None:
+        if self.asked["step"] is None and len(self.seen.step) == 1:
+            yield from learned.suspects(self.examples, gallery, self.limit)
+        elif self.asked["step"] is None:
             yield from learned.events(self.examples, gallery, self.limit)
             yield from learned.suspects(self.examples, gallery, self.limit)
         found = measured.quantiles(self.seen, step=self.step)

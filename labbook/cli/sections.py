@@ -12,9 +12,10 @@ from typing import Any
 import click
 
 from labbook.book.text import clean
+from labbook.cli.evaluated import INDENT, Object, checkpoint_lines, items, part, room, table
 from labbook.cli.machine import machine_use_lines
 from labbook.cli.nets import net_lines
-from labbook.cli.tables import Column, has_colour, render, terminal_width
+from labbook.cli.tables import Column, has_colour
 from labbook.cli.typed import defaults_among
 from labbook.cli.wording import (
     bytes_text,
@@ -24,15 +25,11 @@ from labbook.cli.wording import (
     state_paint,
     value_text,
 )
-from labbook.wrapping import wrapped
 
 __all__ = ["sections"]
 
-_INDENT = "  "
 _MANY = 20
 """Dirty files, and lines of a traceback, that are shown; --json has them all."""
-
-Object = dict[str, Any]
 
 
 def sections(run: Object) -> Iterator[str]:
@@ -47,7 +44,7 @@ def sections(run: Object) -> Iterator[str]:
         ("Series", _series(run)),
         ("Throughput", _throughput(run)),
         ("Chosen sets", _chosen(run)),
-        ("Checkpoints", _checkpoints(run)),
+        ("Checkpoints", checkpoint_lines(run)),
         ("Faults", _faults(run)),
         ("Cannot be read", map(clean, run["damage"])),
     ):
@@ -55,18 +52,7 @@ def sections(run: Object) -> Iterator[str]:
         if found:
             yield ""
             yield click.style(title, bold=True) if has_colour() else title
-            yield from (_INDENT + line for line in found)
-
-
-def _part(whole: Object, name: str) -> Object:
-    """What a file from elsewhere has under a name, when that is an object as it should be."""
-    part = whole.get(name)
-    return part if isinstance(part, dict) else {}
-
-
-def _items(whole: Object, name: str) -> list[Any]:
-    part = whole.get(name)
-    return part if isinstance(part, list) else []
+            yield from (INDENT + line for line in found)
 
 
 def _when(time_ns: int | None) -> str:
@@ -83,17 +69,17 @@ def _identity(run: Object) -> Iterator[str]:
         ("started", f"{_when(run['created_ns'])}, took {seconds_text(run['duration_s'])}"),
         ("on", run["host"]),
         ("attempt", run["attempt"] if run["attempt"] != 1 else None),
-        ("command", " ".join(map(str, _items(conditions, "command")))),
+        ("command", " ".join(map(str, items(conditions, "command")))),
         ("group", run["group"]),
         ("tags", " ".join(run["tags"])),
         ("parent", run["parent"]),
     ]
     yield from _pairs([pair for pair in pairs if pair[1]])
     # the folder last: it is long, and is selected with the mouse
-    yield f"{_INDENT}{'folder':<8}  {clean(run['path'])}"
+    yield f"{INDENT}{'folder':<8}  {clean(run['path'])}"
 
 
-def _pairs(pairs: list[tuple[str, Any]], *, indent: str = _INDENT) -> Iterator[str]:
+def _pairs(pairs: list[tuple[str, Any]], *, indent: str = INDENT) -> Iterator[str]:
     room = max([8, *(len(clean(name)) for name, _ in pairs)])
     for name, value in pairs:
         # the state is painted here and clean already; everything else may hold anything
@@ -102,13 +88,13 @@ def _pairs(pairs: list[tuple[str, Any]], *, indent: str = _INDENT) -> Iterator[s
 
 
 def _exception(run: Object) -> Iterator[str]:
-    exception = _part(run["end"] or {}, "exception")
+    exception = part(run["end"] or {}, "exception")
     text = clean(exception.get("traceback") or "", lines=True).rstrip()
     yield from text.splitlines()[-_MANY:]
 
 
 def _arguments(run: Object) -> Iterator[str]:
-    recorded = _part(run["conditions"], "arguments")
+    recorded = part(run["conditions"], "arguments")
     if not run["arguments"]:
         yield "none were found"
         return
@@ -118,7 +104,7 @@ def _arguments(run: Object) -> Iterator[str]:
         for name, value in run["arguments"].items()
     }
     yield from _pairs(list(told.items()), indent="")
-    if masked := _items(recorded, "masked"):
+    if masked := items(recorded, "masked"):
         yield f"(masked: {', '.join(map(clean, masked))})"
     if recorded.get("source"):
         yield f"(from {clean(recorded['source'])})"
@@ -146,7 +132,7 @@ def _kept(code: Object) -> Iterator[str]:
 
 
 def _repository(run: Object) -> Iterator[str]:
-    git = _part(run["conditions"], "git")
+    git = part(run["conditions"], "git")
     if not git:
         yield clean(run["conditions"].get("git_reason") or "no git repository was recorded")
         return
@@ -158,7 +144,7 @@ def _repository(run: Object) -> Iterator[str]:
             yield f"{git[direction]} commits {direction} of its upstream"
     if git.get("remote"):
         yield clean(git["remote"])
-    dirty = [file for file in _items(git, "dirty") if isinstance(file, dict)]
+    dirty = [file for file in items(git, "dirty") if isinstance(file, dict)]
     if run["git"]["dirty"] is None:
         yield "whether the tree was dirty is not known"
     elif not dirty:
@@ -171,20 +157,20 @@ def _repository(run: Object) -> Iterator[str]:
 
 def _machine(run: Object) -> Iterator[str]:
     conditions = run["conditions"]
-    machine, python = _part(conditions, "machine"), _part(conditions, "python")
+    machine, python = part(conditions, "machine"), part(conditions, "python")
     if machine:
         memory = bytes_text(machine.get("memory_bytes"))
         yield clean(f"{machine.get('cpu')}, {machine.get('cores')} cores, {memory}")
-        for gpu in _items(machine, "gpus"):
+        for gpu in items(machine, "gpus"):
             yield clean(
                 f"GPU {gpu.get('index')}: {gpu.get('name')}, {bytes_text(gpu.get('memory_bytes'))}"
             )
     if python:
-        n_packages = len(_part(conditions, "packages"))
+        n_packages = len(part(conditions, "packages"))
         yield clean(
             f"{python.get('implementation')} {python.get('version')}, {n_packages} packages"
         )
-    yield from machine_use_lines(run["machine_use"], _width())
+    yield from machine_use_lines(run["machine_use"], room())
 
 
 def _series(run: Object) -> Iterator[str]:
@@ -197,7 +183,7 @@ def _series(run: Object) -> Iterator[str]:
         for stat in ("last", "step", "min", "max", "count")
     }
     name = Column("name", [name for name, _ in series], can_shrink=True)
-    yield from _table(
+    yield from table(
         [name, *(Column(stat, cells, is_number=True) for stat, cells in stats.items())]
     )
 
@@ -214,7 +200,7 @@ def _throughput(run: Object) -> Iterator[str]:
         words = "first batch", "first step done"
         known = [f"{w} after {s:.1f} s" for w, s in zip(words, first, strict=True) if s is not None]
         if known:
-            yield f"{_INDENT}{', '.join(known)}"
+            yield f"{INDENT}{', '.join(known)}"
 
 
 def _chosen(run: Object) -> Iterator[str]:
@@ -228,105 +214,6 @@ def _chosen(run: Object) -> Iterator[str]:
         )
 
 
-def _checkpoints(run: Object) -> Iterator[str]:
-    if not run["checkpoints"]:
-        return
-    # by file: the newest result counts where a checkpoint was written over
-    results = {(r["evaluation"], r["checkpoint"].get("file")): r for r in run["evaluated"]}
-    names = sorted({(r["evaluation"], metric) for r in run["evaluated"] for metric in r["metrics"]})
-    files = run["checkpoints"]
-    columns = [
-        Column("step", [number_text(file["step"]) for file in files], is_number=True),
-        Column("file", [file["file"] for file in files], can_shrink=True),
-        Column("size", [bytes_text(file["size"]) for file in files], rank=2, is_number=True),
-    ]
-    for evaluation, metric in names:
-        found = [results.get((evaluation, file["file"]), {}) for file in files]
-        cells = [number_text(result.get("metrics", {}).get(metric)) for result in found]
-        columns.append(Column(f"{evaluation}.{metric}", cells, rank=1, is_number=True))
-    yield from _table(columns)
-    for result in run["evaluated"]:
-        if result["coverage"] == "metrics":
-            yield clean(f"step {result['step']}: {result['evaluation']} has metrics and no rows")
-        elif result["coverage"] != "complete":
-            yield clean(f"step {result['step']}: {result['evaluation']} is {result['coverage']}")
-    yield from map(clean, run["remarks"])
-    yield from _bests(run["best"])
-    yield from _said_of_results(run["evaluated"])
-    yield from _without_result(run["reasons"])
-
-
-def _without_result(reasons: list[Object]) -> Iterator[str]:
-    """Why there is no result; what holds for several checkpoints is said once."""
-    said: dict[str, dict[str, str]] = {}
-    for reason in reasons:
-        checkpoint, code = _part(reason, "checkpoint"), _part(reason, "code")
-        # null: it holds for every evaluation
-        name = "" if reason.get("evaluation") is None else f"{reason['evaluation']} "
-        mini = "(mini) " if reason.get("subset") == "mini" else ""
-        current = " with the current code" if code.get("mode") == "current" else ""
-        text = f"{name}{mini}{reason.get('state')}{current}: {reason.get('reason')}"
-        file = value_text(checkpoint.get("file"))
-        said.setdefault(text, {})[file] = value_text(checkpoint.get("step"))
-    for text, steps in said.items():
-        at = f"step {_some_steps(list(steps.values()))}"
-        where = at if len(steps) == 1 else f"{len(steps)} checkpoints ({at})"
-        yield from _wrapped(clean(f"{where}: {text}"))
-
-
-def _some_steps(steps: list[str]) -> str:
-    return ", ".join(steps[:3]) + (", …" if len(steps) > 3 else "")
-
-
-def _bests(bests: list[Object]) -> Iterator[str]:
-    """The best of each metric, and whether the newest is better than the best before it."""
-    for best in bests:
-        where = "" if best["subset"] == "full" else f" ({best['subset']})"
-        error = "" if best["stderr"] is None else f" ± {best['stderr']:.2g}"
-        line = (
-            f"best {best['evaluation']}.{best['metric']}{where}: {number_text(best['value'])}"
-            f"{error} at step {number_text(best['best_step'])}"
-        )
-        gap = best["against_previous_best"]
-        if gap is not None:
-            spread = "" if gap["stderr"] is None else f" ± {gap['stderr']:.2g}"
-            noise = ", no more than noise" if gap["is_noise"] else ""
-            line += (
-                f"; step {number_text(best['newest_step'])} minus step "
-                f"{number_text(best['previous_best_step'])}: {gap['difference']:+.3g}{spread} "
-                f"(paired, n {gap['n']}{noise})"
-            )
-        yield from _wrapped(clean(line))
-
-
-def _said_of_results(results: list[Object]) -> Iterator[str]:
-    """Rows that are not finite, and what was found wrong; each warning once, with its steps."""
-    for result in results:
-        bad = {name: n for name, n in _part(result, "n_nonfinite").items() if n}
-        if bad:
-            counts = ", ".join(f"{name} in {n} rows" for name, n in bad.items())
-            yield clean(f"step {result['step']}: {result['evaluation']} is not finite: {counts}")
-    said: dict[tuple[str, str], list[str]] = {}
-    for result in results:
-        for text in _items(result, "warnings"):
-            said.setdefault((result["evaluation"], str(text)), []).append(str(result["step"]))
-    for (evaluation, text), steps in said.items():
-        yield from _wrapped(clean(f"step {_some_steps(steps)}: {evaluation}: {text}"))
-
-
-def _wrapped(text: str) -> list[str]:
-    return wrapped(text, _width())
-
-
 def _faults(run: Object) -> Iterator[str]:
     for kind, count in sorted(run["faults"].items()):
         yield f"{clean(kind)}: {count}"
-
-
-def _table(columns: list[Column]) -> list[str]:
-    return render(columns, _width())[0]
-
-
-def _width() -> int | None:
-    width = terminal_width()
-    return None if width is None else width - len(_INDENT)

@@ -48,15 +48,15 @@ def say(text: str, *, err: bool = False, indent: int = 2) -> None:
 
 
 def short_ids(ids: Iterable[str], among: Sequence[str]) -> list[str]:
-    """Return the shortest beginning of each id that no other id `among` has."""
-    ordered = sorted(among)
-    shortened = []
-    for run_id in ids:
+    """Return beginnings of the ids, equally long and as short as no other id `among` has them."""
+    ordered, chosen = sorted(among), list(ids)
+    length = _SHORTEST_ID
+    for run_id in chosen:
         place = bisect.bisect_left(ordered, run_id)
         neighbours = [*ordered[max(0, place - 1) : place], *ordered[place + 1 : place + 2]]
         common = max((_common(run_id, other) for other in neighbours), default=0)
-        shortened.append(run_id[: max(_SHORTEST_ID, common + 1)])
-    return shortened
+        length = max(length, common + 1)
+    return [run_id[:length] for run_id in chosen]
 
 
 def _common(left: str, right: str) -> int:

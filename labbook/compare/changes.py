@@ -31,7 +31,7 @@ from labbook.compare.recorded import Section
 from labbook.compare.values import Item
 
 __all__ = [
-    "HARDWARE",
+    "DEFINING", "HARDWARE",
     "Change", "consequences", "count_changes", "headline", "not_known", "seed_changes",
     "started_elsewhere", "steers",
 ]  # fmt: skip
@@ -73,7 +73,7 @@ def count_changes(sections: Iterable[Section], code: CodeDifference) -> tuple[Ch
         if items:
             found.append(Change(name, _together(name, items)))
     found += [Change("data", f"data {item.name}") for item in by_name["data"]]
-    if by_name["model"] and not _DEFINING & {change.section for change in found}:
+    if by_name["model"] and not DEFINING & {change.section for change in found}:
         found.append(Change("model", f"model ({net_words(by_name['model'])})"))
     if by_name["given"] and not found:
         # otherwise it is what came of the change that is counted already
@@ -81,7 +81,7 @@ def count_changes(sections: Iterable[Section], code: CodeDifference) -> tuple[Ch
     return tuple(found)
 
 
-_DEFINING = frozenset({"arguments", "code", "packages", "launch"})
+DEFINING = frozenset({"arguments", "code", "packages", "launch"})
 """Where a change of the net may come from."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from labbook.compare.changes import HARDWARE, steers
+from labbook.compare.changes import DEFINING, HARDWARE, steers
 from labbook.compare.difference import Side
 from labbook.compare.recorded import SECTIONS, Recorded
 from labbook.compare.values import same
@@ -38,12 +38,21 @@ class Table:
     @property
     def headline(self) -> str:
         """One line: how many things differ, and in which sections."""
-        names = list(dict.fromkeys(name for row in self.rows if (name := _thing(row))))
+        names = list(dict.fromkeys(name for row in self._causes() if (name := _thing(row))))
         things = f"{len(names)} things differ" if len(names) != 1 else "one thing differs"
         if not names:
             return f"nothing differs among {len(self.runs)} runs"
         more = f" and {len(names) - 8} more" if len(names) > 8 else ""
         return f"{things} among {len(self.runs)} runs: {', '.join(names[:8])}{more}"
+
+    def _causes(self) -> list[Row]:
+        """The rows that do not follow from others: a net follows from what defines it, what the
+        model was given from anything."""
+        rows = [row for row in self.rows if _thing(row)]
+        if any(row.section in DEFINING for row in rows):
+            rows = [row for row in rows if row.section != "model"]
+        others = [row for row in rows if row.section != "given"]
+        return others or rows
 
 
 def _thing(row: Row) -> str | None:

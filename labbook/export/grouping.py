@@ -65,7 +65,7 @@ def fold(grouped: pa.Table) -> tuple[list[str], list[list[str]], list[int | None
     Best is least for names that sound like a loss, greatest for those like an accuracy, and
     unknown (None) for others.
     """
-    titles: list[str] = []
+    titles = _titles([n.removesuffix(MEAN) for n in grouped.column_names if not n.endswith(STD)])
     columns: list[list[str]] = []
     best: list[int | None] = []
     for name in grouped.column_names:
@@ -75,11 +75,9 @@ def fold(grouped: pa.Table) -> tuple[list[str], list[list[str]], list[int | None
         if name.endswith(MEAN):
             metric = name.removesuffix(MEAN)
             spreads = grouped.column(metric + STD).to_pylist()
-            titles.append(_short(metric))
             columns.append([_spread(m, s) for m, s in zip(values, spreads, strict=True)])
             best.append(_best(metric, values))
         else:
-            titles.append(_short(name))
             columns.append([_text(value) for value in values])
             best.append(None)
     return titles, [list(row) for row in zip(*columns, strict=True)], best
@@ -115,6 +113,14 @@ def _spread(mean: float | None, std: float | None) -> str:
         return f"{mean:.4g} ± 0"
     digits = max(0, 1 - math.floor(math.log10(std)))  # two digits of the spread
     return f"{mean:.{digits}f} ± {std:.{digits}f}" if digits < 9 else f"{mean:.4g} ± {std:.1e}"
+
+
+def _titles(names: list[str]) -> list[str]:
+    """Names without what they are of, unless two would be the same then (an argument, a series)."""
+    short = [_short(name) for name in names]
+    return [
+        name if short.count(title) > 1 else title for name, title in zip(names, short, strict=True)
+    ]
 
 
 def _short(name: str) -> str:

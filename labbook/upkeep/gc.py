@@ -20,14 +20,14 @@ from labbook.paths import BookPaths
 from labbook.upkeep import code
 from labbook.upkeep.removal import trashed
 
-__all__ = ["YOUNG_S", "Garbage", "collect", "survey"]
+__all__ = ["YOUNG_S", "Garbage", "collect", "size_of", "survey"]
 
 YOUNG_S: Final = 86_400.0
 
 
 @dataclass(frozen=True)
 class Garbage:
-    """One thing that could go: `kind` is trash, temporary or code."""
+    """One thing that could go: `kind` is trash, temporary, code, or cache (of the watchers)."""
 
     kind: str
     path: Path
@@ -39,7 +39,7 @@ def survey(book: BookPaths, *, young_s: float = YOUNG_S) -> list[Garbage]:
     """Everything that could be deleted; nothing is touched."""
     before = time.time() - young_s
     found = [
-        Garbage("trash", removed.folder, _size(removed.folder))
+        Garbage("trash", removed.folder, size_of(removed.folder))
         for removed in trashed(book)
         if removed.removed_ns < before * 1e9
     ]
@@ -60,6 +60,11 @@ def collect(
             if each.kind == "trash":
                 shutil.rmtree(each.path)
                 (book.trash / f"{each.path.name}.json").unlink(missing_ok=True)
+            elif each.kind == "cache":
+                # out of everybody's way first: a code is there as a whole or not at all
+                aside = each.path.with_name(f".gone-{each.path.name}")
+                os.rename(each.path, aside)
+                shutil.rmtree(aside)
             else:
                 each.path.unlink()
         except OSError as error:
@@ -103,7 +108,8 @@ def _ids(book: BookPaths, going: set[Path]) -> set[str]:
     return {oid for folder in folders for oid in code.ids_of(folder)}
 
 
-def _size(folder: Path) -> int:
+def size_of(folder: Path) -> int:
+    """Bytes of the files in a folder; links count as links. Raises `StoreError`."""
     total = 0
     for parent, _, files in os.walk(folder):
         for name in files:

@@ -30,7 +30,7 @@ from labbook.restore.tree import Missing, Restored, restore_tree
 from labbook.watch.codes import content_of, folder_of
 from labbook.watch.facts import RunFacts
 
-__all__ = ["KEPT_S", "Tree", "clean", "is_code", "materialise"]
+__all__ = ["KEPT_S", "Tree", "clean", "codes", "is_code", "materialise", "unused"]
 
 KEPT_S = 30 * 86_400.0
 """A folder that nobody used for so long is removed; it can be made again from the book."""
@@ -135,7 +135,22 @@ def materialise(facts: RunFacts, paths: RunPaths, cache: Path, here: Path | None
 
 def clean(cache: Path, *, kept_s: float = KEPT_S) -> list[Path]:
     """Remove what was not used for `kept_s`, and what died half made; returns what went."""
-    gone = []
+    gone = unused(cache, kept_s=kept_s)
+    for each in gone:
+        _discard(each)
+    return gone
+
+
+def codes(cache: Path) -> list[Path]:
+    """Folders of the cache that hold the code of a run."""
+    return sorted(made.parent for made in cache.glob(f"*/{_MADE}"))
+
+
+def unused(cache: Path, *, kept_s: float = KEPT_S) -> list[Path]:
+    """Folders that nobody used for `kept_s`, and those that died half made. What a worker imported
+    from is in use for as long as it lives.
+    """
+    found = []
     now = time.time()
     try:
         entries = list(os.scandir(cache))
@@ -149,9 +164,8 @@ def clean(cache: Path, *, kept_s: float = KEPT_S) -> list[Path]:
         except OSError:
             continue
         if each.is_dir(follow_symlinks=False) and age_s > (_YOUNG_S if is_aside else kept_s):
-            _discard(Path(each.path))
-            gone.append(Path(each.path))
-    return gone
+            found.append(Path(each.path))
+    return found
 
 
 def _make(recorded: Recorded, book: BookPaths, entry: Path, original: Path | None) -> _Made:

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import threading
 import traceback
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _PR_SET_PDEATHSIG = 1
+_TOUCH_S = 3600.0
 
 
 def main() -> None:
@@ -54,13 +56,23 @@ def main() -> None:
     scratch = Path(tempfile.mkdtemp(prefix="labbook-worker-"))
     try:
         bench = _bench(program, device, scratch, answers, entered)
-        while True:
-            command = commands.get()
-            if entered is not None:
-                entered.tree.touch()
+        for command in _coming(commands, None if entered is None else entered.tree):
             bench.take(command)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _coming(
+    commands: queue.SimpleQueue[dict[str, Any]], tree: Tree | None, every_s: float = _TOUCH_S
+) -> Iterator[dict[str, Any]]:
+    """Commands as they come; meanwhile the code says that it is in use: more may be imported."""
+    while True:
+        if tree is not None:
+            tree.touch()
+        try:
+            yield commands.get(timeout=every_s)
+        except queue.Empty:
+            continue
 
 
 @dataclass(frozen=True)

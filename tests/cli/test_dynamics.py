@@ -248,6 +248,16 @@ def test_a_set_that_was_never_observed(shown, paths):
     assert text.splitlines()[1] == "chosen set chosen: 6 examples, not observed yet"
 
 
+def test_one_observation_is_said_to_be_too_few(shown, paths):
+    text = shown(learn(paths, 1, images(), {10: LEARNING[10]}))
+    assert "6 examples, observed once, step 10\n" in text
+    assert "one observation is too few to say what was learned when" in text
+    for title in ("Learned late", "Forgotten", "Never learned"):
+        assert title not in text
+    assert "\nSuspects" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
 def test_texts_are_a_line_each_and_vectors_a_curve(shown, paths):
     texts = [{"text": f"a text of {i}", "label": i} for i in range(3)]
     text = shown(learn(paths, 1, texts, {1: (0, 1, 0), 2: (0, 1, 0)}))

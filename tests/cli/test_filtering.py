@@ -108,6 +108,8 @@ def test_and_binds_closer_than_or():
     [
         ("lrr>1", "no run here has a field 'lrr'; did you mean lr?"),
         ("lr>", "filter 'lr>' expected a value after '>' at its end"),
+        ("lr>>1", "filter 'lr>>1' expected a value after '>' at '>1'"),
+        ("model= ~cnn", "filter 'model= ~cnn' expected a value after '=' at '~cnn'"),
         (
             "lr=1 model=cnn",
             "filter 'lr=1 model=cnn' expected 'and', 'or' or the end at 'model=cnn'",

@@ -113,7 +113,7 @@ def test_it_fits_80_columns():
 def test_what_was_not_measured_is_a_dash():
     nothing = {**GPU, **dict.fromkeys(set(GPU) - {"name"}), "held_back": {}}
     lines = list(machine_use_lines({**USE, "mean_cpu_percent": None, "gpus": [nothing]}))
-    assert lines[0].startswith("CPU ? % of a core")
+    assert lines[0].startswith("CPU not measured")
     assert lines[2].split() == ["gpu.0", *"------"]
     assert list(machine_use_lines(None)) == []
 
@@ -135,4 +135,4 @@ run.finish()
     )
     (folder,) = (tmp_path / "book" / "runs").iterdir()
     shown = CliRunner().invoke(main, ["show", "--book", str(tmp_path / "book"), folder.name])
-    assert "of a core on average, memory at most" in shown.stdout
+    assert "CPU not measured, memory at most" in shown.stdout

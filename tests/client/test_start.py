@@ -4,12 +4,14 @@ import json
 import os
 import stat
 import subprocess
+import sys
 
 import pytest
 
 import labbook
 from labbook.errors import DirtyTreeError, MisuseError, StoreError
 from tests.client.conftest import conditions_of, end_of
+from tests.on_terminal import on_terminal
 
 TRAIN = """
     import argparse, labbook
@@ -110,6 +112,26 @@ def test_the_line_of_a_start(script):
         "labbook: the working tree is dirty: 0.py (modified), 1.py (modified), 2.py (modified), "
         "data.bin (untracked), new.py (untracked). Commit it, so that this run can be found again: "
         "git add new.py && git commit -a"
+    )
+
+
+def test_on_a_terminal_the_lines_fit_and_the_command_can_be_copied(script):
+    git(script.folder, "init", "-q")
+    script.write(TRAIN)
+    git(script.folder, "add", ".")
+    git(script.folder, "commit", "-qm", "x")
+    names = [f"a_module_with_a_name_{n}.py" for n in range(3)]
+    for name in names:
+        (script.folder / name).write_text("x = 1\n")
+    words = [sys.executable, "train.py"]
+    lines = on_terminal(words, cwd=script.folder, environment=script.environment())
+    command = f"git add {' '.join(names)} && git commit -a"
+    assert lines[0].startswith(f"labbook: run {script.only().id} (")
+    assert f"  {command}" in lines
+    told = [line for line in lines if command not in line]
+    assert max(map(len, told)) <= 80
+    assert "2 arguments from argparse.Namespace 'args' in train.py" in " ".join(
+        line.strip() for line in told
     )
 
 

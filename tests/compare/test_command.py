@@ -11,6 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from labbook.cli import main
+from labbook.compare import table as compare_runs
+from labbook.compare.several import Row, Table
 from tests.compare.conftest import TRAIN
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +105,22 @@ def test_three_runs_are_a_table(pair):
     found = json.loads(project.labbook("diff", a, b, c, "--json", "--only", "arguments"))
     assert {row["name"] for row in found["rows"]} == {"lr", "layers"}
     assert found["results"] == []
+
+
+def test_a_net_that_follows_from_what_changed_is_not_counted(pair):
+    project, a, b = pair
+    sides = compare_runs([project.reader(a), project.reader(b), project.reader(a)]).runs
+
+    def headline(*rows):
+        found = [Row(section, name, (1, 2, 1), (True,) * 3) for section, name in rows]
+        return Table(sides, tuple(found), ()).headline
+
+    net, given = ("model", "0 (Linear)"), ("given", "input")
+    assert headline(("code", "code"), net, given) == "one thing differs among 3 runs: code"
+    assert headline(("arguments", "lr"), net) == "one thing differs among 3 runs: lr"
+    assert headline(("data", "train"), net) == "2 things differ among 3 runs: train, model"
+    assert headline(net, given) == "one thing differs among 3 runs: model"
+    assert headline(given) == "one thing differs among 3 runs: input"
 
 
 def on_a_terminal(project, *arguments, **environment):

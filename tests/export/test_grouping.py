@@ -51,12 +51,13 @@ def test_fields_are_found_by_their_last_part(runs):
 
 def test_the_best_of_a_column_follows_what_the_metric_is(runs):
     titles, rows, best = fold(group(runs, ["lr"], ["loss", "validation.accuracy", "last.lr"]))
-    assert titles == ["lr", "runs", "loss", "validation.accuracy", "lr"]
+    assert titles == ["args.lr", "runs", "loss", "validation.accuracy", "last.lr"]
     lrs = [row[0] for row in rows]
     assert lrs[best[2]] == "0.01"
     assert lrs[best[3]] == "0.01"
     assert best[4] is None
     assert rows[lrs.index("0.1")][2] == "2.3 ± 1.5"
+    assert fold(group(runs, ["lr"], ["loss"]))[0] == ["lr", "runs", "loss"]
 
 
 def test_markdown_and_latex_show_spread_and_best(runs):

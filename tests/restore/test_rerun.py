@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.conditions.gitrepo import git, photograph, repository, write
-from tests.restore.conftest import ROOT, TRAIN, Lab
+from tests.on_terminal import on_terminal
+from tests.restore.conftest import ROOT, TRAIN, Lab, environment_
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -182,6 +183,26 @@ def test_a_masked_argument(lab):
     done = lab.program("rerun", run_id, "--verify", "--set", "api_key", api_key="abcdefghijklmnop")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "abcdefghijklmnop" not in done.stdout + done.stderr
+
+
+def test_on_a_terminal_a_plan_fits_and_says_each_thing_once(lab):
+    run_id = lab.train("--lr", "0.125", "--seed", "7")
+    place = {**environment_(), "LABBOOK_DIR": str(lab.book)}
+    words = [sys.executable, "-m", "labbook.cli"]
+    command = [*words, "rerun", run_id, "--check-only"]
+    lines = on_terminal(command, cwd=lab.top, environment=place, columns=80)
+    (folder,) = [line for line in lines if line.startswith("  in  ")]
+    path = folder.split()[1]
+    assert "\n".join(lines).count(path) == 1
+    assert not any(line.startswith("  linked") for line in lines)  # the book alone is no news
+    too_wide = [line for line in lines if len(line) > 80]
+    assert all(len(line.split()) <= 2 for line in too_wide)  # but a path stays whole
+    restored = on_terminal(
+        [*words, "restore", run_id, lab.top.parent / "again"], cwd=lab.top, environment=place
+    )
+    assert restored[0].startswith(f"restored {run_id} (")
+    assert all(line.startswith("  ") for line in restored[1:] if line)
+    assert all(len(line) <= 80 or len(line.split()) == 1 for line in restored)
 
 
 def test_check_only_runs_nothing(lab):

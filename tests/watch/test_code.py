@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +16,7 @@ import pytest
 
 from labbook.paths import BookPaths
 from labbook.watch.materialise import clean
+from labbook.watch.worker import _coming
 from tests.conditions.gitrepo import repository, write
 from tests.restore.conftest import ROOT, Lab, environment_
 
@@ -296,6 +299,47 @@ def test_folders_that_nobody_used_for_long_are_removed(lab):
     assert (lab.top / "data/x.txt").exists()  # a link is removed, not what it leads to
 
 
+def test_gc_lists_the_cache_of_code_and_empties_it_when_told(lab):
+    run_id = lab.train()
+    lab.watch()
+    (tree,) = lab.trees()
+    size = sum(path.lstat().st_size for path in lab.cache.rglob("*") if path.is_file())
+    lines = lab.labbook("gc").output.splitlines()
+    assert lines[0] == "nothing to delete"
+    assert lines[-1].startswith(f"the watchers' cache {lab.cache} holds 1 code of runs, ")
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(tree / "made.json", (two_days_ago, two_days_ago))
+    listed = json.loads(lab.labbook("gc", "--json").output)
+    assert [(each["kind"], each["path"]) for each in listed["garbage"]] == [("cache", str(tree))]
+    assert listed["cache"] == {"path": str(lab.cache), "codes": 1, "bytes": size}
+    assert f"cache  {tree}  " in lab.labbook("gc").output
+    assert tree.is_dir()  # until told
+    assert "1 deleted" in lab.labbook("gc", "--yes").output
+    assert lab.trees() == []
+    assert (lab.top / "data/x.txt").exists()
+    write(lab.top / "evaluation.py", EVALUATION + "# changed\n")
+    lab.train("--seed", "1")
+    lab.watch()  # made again, by who needs it
+    assert len(lab.trees()) == 1
+    assert len(lab.metas(run_id)) == 1
+
+
+def test_a_worker_that_waits_keeps_its_code_in_use():
+    commands = queue.SimpleQueue()
+
+    class Tree:
+        touched = 0
+
+        def touch(self):
+            self.touched += 1
+            if self.touched == 3:
+                commands.put({"key": "k"})
+
+    tree = Tree()
+    assert next(_coming(commands, tree, every_s=0.001)) == {"key": "k"}
+    assert tree.touched >= 3
+
+
 def test_an_import_that_fails_in_a_runs_code_is_that_runs_reason(lab):
     good = lab.train("--seed", "1")
     write(lab.top / "evaluation.py", "import no_such_thing\n")
@@ -305,6 +349,39 @@ def test_an_import_that_fails_in_a_runs_code_is_that_runs_reason(lab):
     assert len(lab.metas(good)) == 1
     (reason,) = lab.reasons(bad)
     assert "evaluation.py line 1: ModuleNotFoundError" in reason["reason"]
+
+
+def test_equal_reasons_are_said_once_with_the_users_own_file(lab):
+    wrong = EVALUATION.replace("return {", 'raise ValueError("nothing fits")\n        return {')
+    line = wrong[: wrong.index("raise")].count("\n") + 1
+    write(lab.top / "evaluation.py", wrong)
+    run_id = lab.train("--steps", "3")
+    done = lab.program("evaluate", run_id, **lab.environment())
+    assert done.returncode == 1
+    text = f"evaluation.py line {line}: ValueError: nothing fits"
+    assert f": {text} (given up)" in done.stderr
+    reasons = lab.reasons(run_id)
+    assert [reason["reason"] for reason in reasons] == [text] * 3
+    tree = lab.conditions(run_id)["snapshot"]["tree"]
+    for reason in reasons:
+        assert (reason["code"]["mode"], reason["code"]["tree"]) == ("run", tree)
+        assert reason["code"]["digest"]
+        assert f'File "evaluation.py", line {line}, in step' in reason["traceback"]
+        assert str(lab.cache) not in reason["traceback"]
+    shown = lab.labbook("show", run_id).output
+    assert f"3 checkpoints (step 0, 1, 2): validation failed: {text}" in shown
+    assert shown.count("nothing fits") == 1
+
+
+def test_a_reason_names_the_current_code_it_was_tried_in(lab):
+    run_id = lab.train()
+    write(lab.top / "evaluation.py", EVALUATION.replace("return {", "1 / 0\n        return {"))
+    lab.watch("--code", "current", check=1)
+    (reason,) = lab.reasons(run_id)
+    assert "ZeroDivisionError" in reason["reason"]
+    assert (reason["code"]["mode"], reason["code"]["tree"]) == ("current", None)
+    shown = lab.labbook("show", run_id).output
+    assert "step 0: validation failed with the current code: " in shown
 
 
 def test_a_file_that_is_nowhere_ends_the_watcher(lab):

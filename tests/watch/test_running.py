@@ -17,6 +17,7 @@ import pytest
 
 from labbook.book.watchers import read_watchers
 from labbook.conditions import machine
+from tests.on_terminal import on_terminal
 from tests.watch.conftest import EVALUATION, Lab, Run, Watcher
 from tests.watch.test_kill import GATED
 
@@ -287,6 +288,23 @@ def test_on_a_terminal_results_scroll_by_and_nothing_is_left_over(lab: Lab):
     assert rows[-1] == "3 new results, 0 failed"
     assert b"starting on cpu" in raw  # it was drawn
     assert raw.count(b"\x1b[?") == 0  # and no mode of the terminal was touched
+
+
+def test_on_a_terminal_results_fit_its_width_and_in_a_pipe_they_are_one_line(lab: Lab):
+    run = lab.run(name="a run with a name of some length")
+    run.save(1)
+    lab.write()
+    words = [sys.executable, "-m", "labbook.cli", "watch", "--once"]
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    lines = on_terminal(words, cwd=lab.root, environment=path, columns=72)
+    assert all(len(line) <= 72 or len(line.split()) == 1 for line in lines)  # paths stay whole
+    place = next(n for n, line in enumerate(lines) if line.startswith(run.paths.id))
+    assert lines[place + 1].startswith("  ")
+    assert "loss " in lines[place] + lines[place + 1]
+    run.save(2)
+    (result,) = [line for line in lab.once().stdout.splitlines() if "step 2" in line]
+    assert "loss " in result
+    assert len(result) > 100
 
 
 @pytest.mark.parametrize(
