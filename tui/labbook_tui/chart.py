@@ -177,7 +177,7 @@ def _letters(drawn: list[tuple[Floats, Floats, Floats | None]], plot: _Plot, ink
         spot = next((s for s in ((row, column - 2 * n) for n in range(8)) if s not in taken), None)
         if spot is not None:
             taken.add(spot)
-            plot.codes[spot] = ord(LETTERS[index])
+            plot.codes[spot] = ord(ink.letter(index))
             plot.colours[spot] = len(plot.styles)
             plot.styles.append(ink.series(index, "b"))
 
@@ -249,7 +249,7 @@ def _legend(title: str, curves: list[Curve], width: int, ink: Ink, options: Char
         last = number(float(finite[-1])) if len(finite) else "nan"
         if len(finite) and not np.isfinite(curve.y[-1]):
             last += " then nan"
-        letter = "" if single or not options.letters else LETTERS[index % 26] + " "
+        letter = "" if single or not options.letters else ink.letter(index) + " "
         name = "" if single and curve.name == title else curve.name + " "
         words = [
             seg("  "),

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from labbook.book.fields import Fields
     from labbook.book.summary import RunSummary
 
     Floats = NDArray[np.float64]
@@ -27,6 +28,8 @@ __all__ = [
     "Example",
     "Gauge",
     "GaugesModel",
+    "Glance",
+    "GlancesModel",
     "Outcome",
     "OutputModel",
     "Problem",
@@ -61,12 +64,37 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class RunsModel:
-    """All runs, newest first; `differing` names arguments whose values are not all the same."""
+    """All runs, newest first; `differing` names arguments whose values are not all the same.
+
+    `fields` are those that filters and orders may name.
+    """
 
     rows: tuple[RunSummary, ...]
     differing: tuple[str, ...]
     series: tuple[str, ...]
     metrics: tuple[tuple[str, str], ...]
+    fields: Fields
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What the table shows of a run beyond its summary; None and () where it is not known.
+
+    `spark` is a series in a few means. `lag` is the newest checkpoint's step less the newest
+    evaluated one's, `waiting` how many checkpoints are newer than that. `gpu` is per cent, now.
+    """
+
+    spark: tuple[float, ...] = ()
+    lag: int | None = None
+    waiting: int | None = None
+    gpu: float | None = None
+
+
+@dataclass(frozen=True)
+class GlancesModel:
+    """Glances by run."""
+
+    rows: dict[str, Glance]
 
 
 @dataclass(frozen=True, eq=False)

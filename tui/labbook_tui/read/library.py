@@ -27,14 +27,11 @@ _BUILDERS: dict[str, Builder] = {
     "output": output.build,
     "events": events.build,
 }
-_BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
-    "runs": lambda book, want, before: runs.build(book, before),
-}
-"""Kinds that are not of one run; each returns `before` itself when nothing changed."""
 _POLLED = {"evaluations", "output"}
 """Kinds whose files the run's own change mark does not cover: built each time, compared after."""
 
-KEPT_READERS = 4
+KEPT_READERS = 9
+"""All marked runs and the one under the cursor, with one to spare."""
 
 
 class Library:
@@ -42,14 +39,20 @@ class Library:
 
     def __init__(self, book: Book) -> None:
         self._book = book
+        table = runs.RunTable(book)
+        # kinds that are not of one run; each returns `before` itself when nothing changed
+        self._book_builders: dict[str, Callable[[Want, object], object]] = {
+            "runs": table.build,
+            "glances": table.glances,
+        }
         self._readers: OrderedDict[str, RunReader] = OrderedDict()
         self._versions: dict[str, int] = {}
         self._built: dict[Want, tuple[int, str]] = {}
 
     def build(self, want: Want, before: object) -> object:
         """The model for a want; `before` itself when nothing changed."""
-        if want.kind in _BOOK_BUILDERS:
-            return _BOOK_BUILDERS[want.kind](self._book, want, before)
+        if want.kind in self._book_builders:
+            return self._book_builders[want.kind](want, before)
         reader, version = self._reader(want.run)
         state = reader.state.name
         if (

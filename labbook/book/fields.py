@@ -1,8 +1,10 @@
-"""The fields of a run, by the names that --where, --sort and --columns use.
+"""The fields of a run, by the names that filters, orders and columns use.
 
 A name is looked up in this order: a fixed field (`state`), `args.KEY`, `last.SERIES` and the like,
 an evaluation's metric (`validation.accuracy`), an argument's key or the last part of it (`lr` for
-`optimizer.lr`), a series (its last value), the last part of a metric's name (`accuracy`).
+`optimizer.lr`), a series (its last value), the last part of a metric's name (`accuracy`). A name
+that none has is looked up once more without regard to case. `validation/accuracy` is the same as
+`validation.accuracy`.
 """
 
 from __future__ import annotations
@@ -10,10 +12,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
-from labbook.cli.wording import local_time
 from labbook.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ def seconds_taken(run: RunSummary) -> float | None:
     return _seconds_between(run.created_ns, until)
 
 
+def _local_time(time_ns: int) -> str:
+    return datetime.fromtimestamp(time_ns / 1e9).isoformat(" ", "seconds")
+
+
 def _seconds_between(start_ns: int | None, end_ns: int | None) -> float | None:
     if start_ns is None or end_ns is None:
         return None
@@ -61,11 +67,12 @@ _FIXED = [
     Field("host", lambda run: run.host),
     Field("attempt", lambda run: run.attempt),
     Field("commit", lambda run: run.commit),
+    Field("git", lambda run: run.commit),
     Field("branch", lambda run: run.branch),
     Field("dirty", lambda run: None if run.dirty is None else bool(run.dirty)),
     Field(
         "created",
-        lambda run: None if run.created_ns is None else local_time(run.created_ns),
+        lambda run: None if run.created_ns is None else _local_time(run.created_ns),
         order=lambda run: run.created_ns,
     ),
     Field("age", lambda run: _seconds_between(run.created_ns, time.time_ns()), is_seconds=True),
@@ -78,40 +85,100 @@ _STATS = ("last", "min", "max", "count")
 
 
 class Fields:
-    """The fields that a set of runs has."""
+    """The fields that a set of runs has; the runs are asked for them when a name needs it.
+
+    To know all fields of thousands of runs takes longer than a filter over what every run has.
+    """
 
     def __init__(self, runs: Iterable[RunSummary]) -> None:
+        self._runs: Iterable[RunSummary] = runs
         self._known = {field.name: field for field in _FIXED}
-        self.arguments: dict[str, Field] = {}
-        self.series: dict[str, dict[str, Field]] = {}
-        self.metrics: dict[str, Field] = {}
-        for run in runs:
-            self._learn(run)
+        self._arguments: dict[str, Field] = {}
+        self._series: dict[str, dict[str, Field]] = {}
+        self._metrics: dict[str, Field] = {}
 
-    def _learn(self, run: RunSummary) -> None:
-        for key in run.arguments:
-            if key not in self.arguments:
-                self.arguments[key] = _argument_field(key)
-        for name in run.stats:
-            if name not in self.series:
-                self.series[name] = {stat: _stat_field(name, stat) for stat in _STATS}
-        for evaluation, metrics in run.results.items():
-            for metric in metrics:
-                name = f"{evaluation}.{metric}"
-                if name not in self.metrics:
-                    self.metrics[name] = _metric_field(evaluation, metric)
+    @classmethod
+    def named(
+        cls, arguments: Iterable[str], series: Iterable[str], metrics: Iterable[tuple[str, str]]
+    ) -> Fields:
+        """Fields of runs of which it is known already what they have; metrics with evaluation."""
+        fields = cls(())
+        for key in arguments:
+            fields._arguments[key] = _argument_field(key)
+        for name in series:
+            fields._series[name] = {stat: _stat_field(name, stat) for stat in _STATS}
+        for evaluation, metric in metrics:
+            fields._metrics[f"{evaluation}.{metric}"] = _metric_field(evaluation, metric)
+        return fields
+
+    @property
+    def arguments(self) -> dict[str, Field]:
+        """By name."""
+        self._learn()
+        return self._arguments
+
+    @property
+    def series(self) -> dict[str, dict[str, Field]]:
+        """By series and statistic."""
+        self._learn()
+        return self._series
+
+    @property
+    def metrics(self) -> dict[str, Field]:
+        """By `evaluation.metric`."""
+        self._learn()
+        return self._metrics
+
+    def _learn(self) -> None:
+        runs, self._runs = self._runs, ()
+        for run in runs:
+            for key in run.arguments:
+                if key not in self._arguments:
+                    self._arguments[key] = _argument_field(key)
+            for name in run.stats:
+                if name not in self._series:
+                    self._series[name] = {stat: _stat_field(name, stat) for stat in _STATS}
+            for evaluation, metrics in run.results.items():
+                for metric in metrics:
+                    self._metrics.setdefault(
+                        f"{evaluation}.{metric}", _metric_field(evaluation, metric)
+                    )
+
+    def is_of_all(self, name: str) -> bool:
+        """Whether every run has it: a fact, no argument, series or metric."""
+        return name in self._known
+
+    def __contains__(self, name: str) -> bool:
+        try:
+            return self._find(name) is not None
+        except MisuseError:
+            return True  # it may be one of several
 
     def __getitem__(self, name: str) -> Field:
         """Find a field; raises `MisuseError`, with what was probably meant, when no run has it."""
+        found = self._find(name)
+        if found is None:
+            close = get_close_matches(name, self._names(), n=3)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise MisuseError(f"no run here has a field {name!r}{hint}")
+        return found
+
+    def _find(self, name: str) -> Field | None:
+        found = self._exactly(name)
+        if found is None:
+            folded = name.lower()
+            alike = [known for known in self._names() if known.lower() == folded]
+            found = self._exactly(alike[0]) if alike else None
+        return found
+
+    def _exactly(self, name: str) -> Field | None:
         found = self._known.get(name) or self._prefixed(name) or self.metrics.get(name)
         found = found or self.arguments.get(name) or _by_last_part(name, self.arguments)
         if found is None and name in self.series:
             found = self.series[name]["last"]
         found = found or _by_last_part(name, self.metrics)
-        if found is None:
-            close = get_close_matches(name, self._names(), n=3)
-            hint = f"; did you mean {' or '.join(close)}?" if close else ""
-            raise MisuseError(f"no run here has a field {name!r}{hint}")
+        if found is None and "/" in name:
+            found = self.metrics.get(".".join(name.rsplit("/", 1)))
         return found
 
     def _prefixed(self, name: str) -> Field | None:
