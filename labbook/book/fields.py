@@ -10,7 +10,7 @@ that none has is looked up once more without regard to case. `validation/accurac
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -21,7 +21,7 @@ from labbook.errors import MisuseError
 if TYPE_CHECKING:
     from labbook.book.summary import RunSummary
 
-__all__ = ["Field", "Fields", "seconds_taken"]
+__all__ = ["Field", "Fields", "searched_text", "seconds_taken"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,13 @@ def seconds_taken(run: RunSummary) -> float | None:
     if until is None:
         until = time.time_ns() if run.state == "running" else run.seen_ns
     return _seconds_between(run.created_ns, until)
+
+
+def searched_text(run: RunSummary) -> str:
+    """What a word in a filter is looked for in, in lower case, one thing a line."""
+    arguments = (f"{name}={value}" for name, value in run.arguments.items())
+    named = (run.name, run.id, run.state, run.group or "", *run.tags)
+    return "\n".join((*named, *arguments)).lower()
 
 
 def _local_time(time_ns: int) -> str:
@@ -96,13 +103,22 @@ class Fields:
         self._arguments: dict[str, Field] = {}
         self._series: dict[str, dict[str, Field]] = {}
         self._metrics: dict[str, Field] = {}
+        self._texts: Mapping[str, tuple[RunSummary, str]] = {}
 
     @classmethod
     def named(
-        cls, arguments: Iterable[str], series: Iterable[str], metrics: Iterable[tuple[str, str]]
+        cls,
+        arguments: Iterable[str],
+        series: Iterable[str],
+        metrics: Iterable[tuple[str, str]],
+        texts: Mapping[str, tuple[RunSummary, str]] | None = None,
     ) -> Fields:
-        """Fields of runs of which it is known already what they have; metrics with evaluation."""
+        """Fields of runs of which it is known already what they have; metrics with evaluation.
+
+        `texts` are those of `searched_text`, by run and with the summary they were made of.
+        """
         fields = cls(())
+        fields._texts = texts or {}
         for key in arguments:
             fields._arguments[key] = _argument_field(key)
         for name in series:
@@ -143,6 +159,11 @@ class Fields:
                     self._metrics.setdefault(
                         f"{evaluation}.{metric}", _metric_field(evaluation, metric)
                     )
+
+    def text_of(self, run: RunSummary) -> str:
+        """`searched_text`, made once where it is kept."""
+        kept = self._texts.get(run.id)
+        return kept[1] if kept is not None and kept[0] is run else searched_text(run)
 
     def is_of_all(self, name: str) -> bool:
         """Whether every run has it: a fact, no argument, series or metric."""

@@ -143,7 +143,9 @@ class _Parser:
         if after is None or after.lastgroup != "operator":
             self._advance()
             is_asked = not is_quoted and token in self.fields
-            return _is_set(self.fields[token]) if is_asked else _mentions(token.lower())
+            return (
+                _is_set(self.fields[token]) if is_asked else _mentions(token.lower(), self.fields)
+            )
         self.start = start
         is_since = token.lower() == "since" and not is_quoted
         field = self.fields["age" if is_since else token]
@@ -248,16 +250,9 @@ def _is_set(field: Field) -> Test:
     return lambda run: bool(field.get(run))
 
 
-def _mentions(word: str) -> Test:
+def _mentions(word: str, fields: Fields) -> Test:
     """Whether the word stands in what a run is called or was given."""
-
-    def test(run: RunSummary) -> bool:
-        named = (run.name, run.id, run.state, run.group or "", *run.tags)
-        if any(word in text.lower() for text in named):
-            return True
-        return any(word in f"{name}={value}".lower() for name, value in run.arguments.items())
-
-    return test
+    return lambda run: word in fields.text_of(run)
 
 
 def _loose(field: Field) -> Callable[[Any, _Wanted], bool]:

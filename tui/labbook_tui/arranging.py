@@ -53,7 +53,7 @@ def arranged(
 def _sorted(
     rows: list[RunSummary | Fold], by: Callable[[RunSummary], Any], is_down: bool
 ) -> list[RunSummary | Fold]:
-    keyed = [(sort_key(common(row, by)), row) for row in rows]
+    keyed = [(sort_key(common(row, by) if isinstance(row, Fold) else by(row)), row) for row in rows]
     known = [pair for pair in keyed if pair[0][0] < 2]
     known.sort(key=lambda pair: pair[0], reverse=is_down)
     return [row for _, row in known] + [row for key, row in keyed if key[0] == 2]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import hashlib
 import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labbook.book.summary import RunSummary
 
-__all__ = ["Fold", "Spread", "common", "fold", "fold_key", "members", "row_id", "spread"]
+__all__ = ["Fold", "Spread", "common", "fold", "fold_key", "is_seed", "members", "row_id", "spread"]
 
 _SEEDS = {"seed", "rng", "random_state"}
 
@@ -55,6 +56,7 @@ def row_id(row: RunSummary | Fold) -> str:
     return row.key if isinstance(row, Fold) else row.id
 
 
+@lru_cache(maxsize=4096)
 def is_seed(name: str) -> bool:
     """Whether an argument is a seed, by its name."""
     leaf = name.rsplit(".", 1)[-1].lower().replace("-", "_")
@@ -68,9 +70,9 @@ def fold_key(run: RunSummary) -> str | None:
     """
     if not run.arguments:
         return None
-    arguments = {name: value for name, value in run.arguments.items() if not is_seed(name)}
-    same = [run.commit, run.dirty, run.group, arguments]
-    return json.dumps(same, sort_keys=True, default=str)
+    arguments = sorted((n, repr(v)) for n, v in run.arguments.items() if not is_seed(n))
+    same = repr((run.commit, run.dirty, run.group, arguments))
+    return hashlib.blake2b(same.encode("utf-8", "backslashreplace"), digest_size=16).hexdigest()
 
 
 def fold(

@@ -66,7 +66,8 @@ class Reading:
 class RunsModel:
     """All runs, newest first; `differing` names arguments whose values are not all the same.
 
-    `fields` are those that filters and orders may name.
+    `fields` are those that filters and orders may name. Of thousands of runs only the newest were
+    looked at for all but `rows` while not `is_whole`; `n_dirty` is not known then.
     """
 
     rows: tuple[RunSummary, ...]
@@ -74,6 +75,8 @@ class RunsModel:
     series: tuple[str, ...]
     metrics: tuple[tuple[str, str], ...]
     fields: Fields
+    n_dirty: int | None = None
+    is_whole: bool = True
 
 
 @dataclass(frozen=True)

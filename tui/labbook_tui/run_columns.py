@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labbook.book.text import clean
-from labbook_tui.folding import Fold, common, members, spread
+from labbook_tui.folding import Fold, common, is_seed, members, spread
 from labbook_tui.marks import Marks
 from labbook_tui.models import Glance, RunsModel
 from labbook_tui.palette import Ink
@@ -83,15 +83,16 @@ class RunColumns:
         first, rest = primary_series(model.series)
         keys = ["step", *(f"last.{name}" for name in first[:1])]
         keys += [f"best.{name}" for name in first[:1] if lower_is_better(name) is not None]
-        keys += [f"args.{name}" for name in model.differing[:2]]
-        keys += ["age", "spark"] if first else ["age"]
+        varied = [n for n in model.differing if not (self.is_folded and is_seed(n))]
+        keys += [f"args.{name}" for name in varied[:1]]
+        keys += ["age", *(f"args.{name}" for name in varied[1:2]), *(["spark"] if first else [])]
         keys += [*self._metrics][:4]
         keys += ["lag"] if model.metrics else []
         keys += [f"last.{name}" for name in first[1:]]
-        keys += [f"args.{name}" for name in model.differing[2:ARGUMENTS_FIRST]]
+        keys += [f"args.{name}" for name in varied[2:ARGUMENTS_FIRST]]
         keys += [f"last.{name}" for name in rest[: SERIES_MOST - len(first)]]
         keys += ["took", "commit"]
-        keys += ["tags"] if any(run.tags for run in model.rows) else []
+        keys += ["tags"] if any(run.tags for run in model.rows[:SAMPLE]) else []
         keys += ["host"] if len({run.host for run in model.rows}) > 1 else []
         return [*keys, "id"]
 
@@ -238,8 +239,7 @@ class RunColumns:
         def cell(row: Row) -> Cell:
             return _sparkline(self._glance(row).spark, ink.glyphs.spark), ink.of("live")
 
-        title = clean(self.primary[0]) if self.primary else "curve"
-        return Column("spark", title[:8], cell, least=8, most=8)
+        return Column("spark", "trend", cell, least=8, most=8)
 
     def _glanced(self, key: str) -> RunColumn:
         dim, warn = self.ink.of("dim"), self.ink.of("warn")

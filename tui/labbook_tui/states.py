@@ -90,7 +90,7 @@ def fold_mark(fold: Fold, ink: Ink) -> tuple[str, Style]:
     live = sum(run.state == "running" for run in fold.runs)
     dead = sum(run.state in LOUD for run in fold.runs)
     sign = ink.glyphs.down if fold.is_open else ink.glyphs.cursor
-    words = [f"{sign} {len(fold.runs)}", *([f"{live}{ink.glyphs.live}"] if live else [])]
+    words = [f"{sign} {len(fold.runs)} runs", *([f"{live}{ink.glyphs.live}"] if live else [])]
     words += [f"{dead}{ink.glyphs.fail}"] if dead else []
     return " ".join(words), ink.of("bad" if dead else "live" if live else "good")
 

@@ -21,6 +21,8 @@ __all__ = ["RunTable", "glance"]
 
 MANY = 500
 """From so many runs on the first reading is announced."""
+FIRST = 200
+"""Of many runs so many are looked into for the first picture."""
 GLANCE_S = 0.25
 """After so long, glances at further runs wait for the next turn."""
 POINTS = 8
@@ -44,14 +46,24 @@ class RunTable:
                 words = f"reading {grouped(count)} runs; the first time in a book takes longest"
                 return Reading(words)
         rows = tuple(self._book.summaries())
-        if self._model is not None and self._model.rows == rows:
-            return self._model
+        known = self._model
+        if known is not None and known.is_whole and known.rows == rows:
+            return known
+        is_whole = known is not None or len(rows) < MANY
         survey = self._survey
-        survey.update(rows)
+        survey.update(rows if is_whole else rows[:FIRST])
         self._runs = {run.id: run for run in rows}
         series, metrics = tuple(survey.series), tuple(survey.metrics)
-        fields = Fields.named(survey.arguments, series, metrics)
-        self._model = RunsModel(rows, tuple(survey.differing), series, metrics, fields)
+        fields = Fields.named(survey.arguments, series, metrics, survey.texts)
+        self._model = RunsModel(
+            rows,
+            tuple(survey.differing),
+            series,
+            metrics,
+            fields,
+            survey.n_dirty if is_whole else None,
+            is_whole,
+        )
         return self._model
 
     def glances(self, want: Want, before: object) -> GlancesModel:

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from labbook.book.fields import searched_text
 from labbook_tui.series import ordered
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ class Survey:
         self._with_any = 0
         self._series: Counter[str] = Counter()
         self._metrics: Counter[tuple[str, str]] = Counter()
+        self.n_dirty = 0
+        self.texts: dict[str, tuple[RunSummary, str]] = {}
+        """By run what words of filters are looked for in."""
 
     def update(self, runs: Sequence[RunSummary]) -> None:
         """Take these runs in place of those known; what is the same object is not read again."""
@@ -44,6 +48,11 @@ class Survey:
             self._runs[run.id] = run
 
     def _count(self, run: RunSummary, by: int) -> None:
+        self.n_dirty += by * bool(run.dirty)
+        if by > 0:
+            self.texts[run.id] = (run, searched_text(run))
+        else:
+            self.texts.pop(run.id, None)
         self._with_any += by * bool(run.arguments)
         for name, value in run.arguments.items():
             self._having[name] += by

@@ -98,7 +98,7 @@ class RunsScreen(BaseScreen):
         self.made: RunColumns | None = None
         self.glances: dict[str, Glance] = {}
         self.has_preview = True
-        self._n_shown = self._n_live = self._n_dirty = 0
+        self._n_shown = self._n_live = 0
         self._arrived_at = ""
         self._is_sorting = False
 
@@ -197,7 +197,6 @@ class RunsScreen(BaseScreen):
         self.model = model
         self.look.learn(model)
         self._n_live = sum(run.state == "running" for run in model.rows)
-        self._n_dirty = sum(bool(run.dirty) for run in model.rows)
         self.table.empty = NONE if model.rows else EMPTY
         self._columns()
         self._reorder(first)
@@ -238,8 +237,8 @@ class RunsScreen(BaseScreen):
         if model is not None:
             line += [seg(plural(len(model.rows), "run"), ink.of("text", "b"))]
             line += [seg(f"  {self._n_live} live", ink.of("live"))] if self._n_live else []
-            if self._n_dirty:
-                text = f"  {grouped(self._n_dirty)} from a dirty tree"
+            if model.n_dirty:
+                text = f"  {grouped(model.n_dirty)} from a dirty tree"
                 line += [seg(text, ink.of("warn"))]
         if look.filter:
             line += [
@@ -415,6 +414,8 @@ class RunsScreen(BaseScreen):
 
     def action_fold(self) -> None:
         """Fold runs that differ only in their seed, or all open again."""
+        if self.model is None:
+            return
         self.look.is_folded = not self.look.is_folded
         self._columns()
         self._reorder()
