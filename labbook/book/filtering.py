@@ -287,8 +287,8 @@ def _is_unequal(value: Any, wanted: list[_Wanted]) -> bool:
 def _ordered(value: Any, wanted: _Wanted, order: Callable[[Any, Any], bool]) -> bool:
     if value is None or wanted.is_null:
         return False
-    if _is_number(value) and wanted.number is not None:
-        return order(value, wanted.number)
+    if _is_number(value):
+        return wanted.number is not None and order(value, wanted.number)
     return order(_text(value), wanted.text)
 
 

@@ -115,6 +115,7 @@ def test_matches(text):
         "cap:x",
         "dirty:no",
         "dirty:unknown",
+        "lr<abc or lr>abc",
         "zzz",
         "tags:large",
     ],

@@ -115,8 +115,9 @@ class Prompt(Lines, can_focus=True):
             seg(cut(self.value, width - len(self.label) - 3)),
             seg(" ", ink.of("text", "r")),
         ]
-        if width_of(left) + len(self.note) + 2 <= width:
-            left = [*fit(left, width - len(self.note) - 1), seg(self.note, ink.of(meaning))]
+        note = cut(self.note, width - width_of(left) - 2)
+        if len(note) == len(self.note) or len(note) > 12:
+            left = [*fit(left, width - len(note) - 1), seg(note, ink.of(meaning))]
         return [left]
 
     def _close(self, kept: bool) -> None:

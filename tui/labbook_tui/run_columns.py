@@ -295,7 +295,8 @@ class RunColumns:
     ) -> RunColumn:
         """Values on the point; a fold has their mean, deviation, and how many when not all have."""
         dim, bad = self.ink.of("dim"), self.ink.of("bad")
-        tail = " " * (places + (5 if places else 3)) if self.is_folded else ""
+        places = max(places, 1) if self.is_folded else places  # a mean of counts has a fraction
+        tail = " " * (places + 4) if self.is_folded else ""  # as wide as ` ±0.12`
 
         def cell(row: Row) -> Cell:
             if isinstance(row, Fold):

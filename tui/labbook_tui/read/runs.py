@@ -50,6 +50,10 @@ class RunTable:
         if known is not None and known.is_whole and known.rows == rows:
             return known
         is_whole = known is not None or len(rows) < MANY
+        if not is_whole:
+            import pyarrow as pa
+
+            pa.default_memory_pool().release_unused()  # a large catalogue was just read
         survey = self._survey
         survey.update(rows if is_whole else rows[:FIRST])
         self._runs = {run.id: run for run in rows}

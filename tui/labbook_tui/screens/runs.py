@@ -100,7 +100,7 @@ class RunsScreen(BaseScreen):
         self.has_preview = True
         self._n_shown = self._n_live = 0
         self._arrived_at = ""
-        self._is_sorting = False
+        self._is_sorting = self._is_typing = False
 
     def page(self) -> Iterable[Widget]:
         """Header, table, preview, prompt, footer."""
@@ -218,6 +218,9 @@ class RunsScreen(BaseScreen):
         current = table.current
         follow = table.cursor == 0 and table.top == 0 and not self._arrived_at
         rows, self._n_shown = look.rows(model, self.made)
+        if not rows and self._is_typing:
+            self._head()
+            return  # what is typed may yet match
         keep = 0
         if current is not None and not (follow and look.sorted_by is None):
             wanted = row_id(current)
@@ -349,7 +352,7 @@ class RunsScreen(BaseScreen):
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self._is_sorting = False
+        self._is_sorting, self._is_typing = False, True
         self.query_one("#prompt", Prompt).open(self.look.filter)
 
     def action_sort_by(self) -> None:
@@ -378,15 +381,17 @@ class RunsScreen(BaseScreen):
         self._reorder()
         total = len(self.model.rows) if self.model else 0
         told = f"{grouped(self._n_shown)} of {grouped(total)}"
+        told += "" if self._n_shown else f": {NONE}"
         prompt.tell(told, is_wrong=self._n_shown == 0)
 
     def on_prompt_closed(self, message: Prompt.Closed) -> None:
         """Enter keeps the filter or the order, escape drops it."""
+        self._is_typing = False
         if not message.kept and self._is_sorting:
             self.look.sorted_by = None
-            self._reorder()
         elif not message.kept:
-            self.action_clear()
+            self.look.filter_by("")
+        self._reorder()
         self.table.focus()
 
     def action_sort(self, by: int) -> None:
