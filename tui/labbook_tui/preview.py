@@ -125,8 +125,9 @@ class Preview(Lines):
         """The primary series of several runs."""
         found = {i: m.curves[self.primary] for i, m in models.items() if self.primary in m.curves}
         ids = [*found]
+        room = max(6, 60 // max(1, len(ids)) - 12)  # the legend has one line for all
         named = [
-            replace(curve, name=cut(clean(models[run_id].summary.name), 20))
+            replace(curve, name=cut(clean(models[run_id].summary.name), room))
             for run_id, curve in found.items()
         ]
         run = next((m.summary for m in models.values() if m.summary.state == "running"), None)

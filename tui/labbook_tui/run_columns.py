@@ -237,7 +237,7 @@ class RunColumns:
         ink = self.ink
 
         def cell(row: Row) -> Cell:
-            return _sparkline(self._glance(row).spark, ink.glyphs.spark), ink.of("live")
+            return _sparkline(self._glance(row).spark, ink.glyphs.spark), ink.of("dim")
 
         return Column("spark", "trend", cell, least=8, most=8)
 

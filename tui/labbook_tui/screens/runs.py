@@ -41,12 +41,12 @@ KEYS = [
     ("enter", "open"),
     ("space", "mark"),
     ("/", "filter"),
+    ("?", "help"),
     ("s S o", "sort"),
     ("v", "fold seeds"),
     ("E", "columns"),
     ("2-8", "page"),
     ("p", "preview"),
-    ("?", "help"),
     ("q", "quit"),
 ]
 
