@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -94,7 +95,11 @@ def unpack(group: str, text: str) -> dict[str, Any]:
     """Read them back."""
     fields: dict[str, Any] = json.loads(text)
     if group == "stats":
-        fields["stats"] = {name: Stat._make(stat) for name, stat in fields["stats"].items()}
+        stats = fields["stats"].items()
+        fields["stats"] = {sys.intern(name): Stat._make(stat) for name, stat in stats}
+    elif group == "arguments":
+        # thousands of runs have the same names
+        fields["arguments"] = {sys.intern(name): v for name, v in fields["arguments"].items()}
     elif group == "rest":
         fields["tags"] = tuple(fields["tags"])
         fields["dirty"] = None if fields["dirty"] is None else tuple(fields["dirty"])

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from labbook.book.fields import Field, Fields, seconds_taken
 from labbook.book.text import clean
-from labbook.cli.fields import Field, Fields, seconds_taken
 from labbook.cli.tables import Column
 from labbook.cli.wording import number_text, seconds_text, state_paint, value_text
 

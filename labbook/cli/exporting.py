@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from labbook.cli.fields import Fields
+from labbook.book.fields import Fields
 from labbook.cli.listing import chosen_runs, selection_options
 from labbook.cli.options import book_option, open_here
 from labbook.errors import MisuseError, StoreError

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from labbook.book.fields import Fields, seconds_taken
 from labbook.cli.columns import named_column, usual_columns
-from labbook.cli.fields import Fields, seconds_taken
 from labbook.cli.options import book_option, echo_json, json_option, open_here
 from labbook.cli.tables import render, terminal_width
 from labbook.cli.wording import short_ids, value_text
@@ -62,10 +62,13 @@ def ls(
       accuracy or validation.accuracy    a metric of the newest checkpoint
 
     \b
-    A filter compares them with = != < <= > >= ~ (contains) and !~, joined by
-    and, or, not and brackets; a field alone asks whether it is set:
+    A filter compares them with = != < <= > >= ~ (contains), !~ and : (begins
+    with or contains), joined by and (or a space), or, not (or -) and brackets;
+    a,b is either. A field alone asks whether it is set, any other word is
+    looked for in name, id, state, group, tags and arguments:
       labbook ls --where 'lr>1e-3 and model=cnn and state=running and dirty'
       labbook ls --where 'age<2d and not tag=baseline' --sort -validation.accuracy
+      labbook ls --where 'val/loss<0.5 state:running,failed since:7d -tag:debug'
     """
     opened = open_here(book)
     every = opened.summaries()
@@ -133,7 +136,7 @@ def chosen_runs(
     runs: Sequence[RunSummary], fields: Fields, where: str | None, sort: str | None
 ) -> list[RunSummary]:
     """Return the runs that match, in the order asked for; those without the field come last."""
-    from labbook.cli.filtering import parse
+    from labbook.book.filtering import parse
 
     test = parse(where, fields) if where else None
     chosen = [run for run in runs if test is None or test(run)]

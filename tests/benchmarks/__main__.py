@@ -42,6 +42,7 @@ NAMES = (
     "hook_cost",
     "chosen_set",
     "dynamics",
+    "tui_runs",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured

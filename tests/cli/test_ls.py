@@ -3,9 +3,9 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from labbook.book.fields import Fields
 from labbook.book.reading import Book
 from labbook.cli import columns, listing
-from labbook.cli.fields import Fields
 from labbook.paths import BookPaths
 
 

@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from labbook.book.stats import Stat
-from labbook.book.summary import RunSummary
-from labbook_tui import query, series, text
+from labbook_tui import series, text
 from labbook_tui.chart import ChartOptions, draw_chart
 from labbook_tui.curve import Curve
 from labbook_tui.gauges import bar, sparkline
@@ -233,45 +231,6 @@ def test_series_are_grouped_by_metric() -> None:
 )
 def test_which_way_is_better(name: str, lower: bool | None) -> None:
     assert series.lower_is_better(name) is lower
-
-
-def run(**fields: object) -> RunSummary:
-    base: dict[str, object] = {
-        "id": "20260101-000000-abcdef", "name": "vit-mixup", "group": None, "tags": ("base",),
-        "parent": None, "state": "finished", "why": "", "created_ns": 10**18, "ended_ns": None,
-        "seen_ns": None, "attempt": 1, "host": "node07",
-        "arguments": {"optim.lr": 0.001, "amp": True},
-        "commit": "8dde4c6aa", "branch": "main", "dirty": ("a.py",),
-        "stats": {"val/loss": Stat(last=0.4, step=100, min=0.3, max=2.0, count=10)},
-        "results": {"validation": {"accuracy": 0.97}},
-        "n_checkpoints": 0, "n_results": 0, "faults": {},
-    }  # fmt: skip
-    return RunSummary(**{**base, **fields})  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("words", "expected"),
-    [
-        ("mixup", True), ("MIX", True), ("-mixup", False), ("state:finished", True),
-        ("state:killed,failed", False), ("state:finished|failed base", True), ("lr=0.001", True),
-        ("optim.lr<=1e-3", True), ("lr>0.001", False),
-        ("val/loss<0.5", True), ("val/loss<0.3", False),
-        ("accuracy>0.9", True), ("dirty:yes", True), ("dirty:no", False), ("git:8dde", True),
-        ("tag:base", True), ("-tag:base", False), ("since:1h", True), ("since:1s", False),
-        ("missing>1", False), ("missing!=1", False), ("amp=true", True), ("lr<", True), ("", True),
-        ("name~vit", True), ("val/loss<abc", False),
-    ],
-)  # fmt: skip
-def test_filter(words: str, expected: bool) -> None:
-    now = 10**18 + 60 * 10**9
-    assert query.matches(query.parse(words), run(), now) is expected
-
-
-def test_unknown_dirtiness_is_neither_yes_nor_no() -> None:
-    unknown = run(dirty=None, created_ns=None)
-    assert not query.matches(query.parse("dirty:yes"), unknown, 0)
-    assert not query.matches(query.parse("dirty:no"), unknown, 0)
-    assert not query.matches(query.parse("since:9d"), unknown, 0)
 
 
 def test_columns_that_do_not_fit_whole_are_left_out() -> None:

@@ -111,12 +111,13 @@ class Prompt(Lines, can_focus=True):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.value = ""
+        self.label = "/"
         self.note = ""
         self.is_wrong = False
 
-    def open(self, value: str = "") -> None:
-        """Show it and take the keys."""
-        self.value = value
+    def open(self, value: str = "", label: str = "/") -> None:
+        """Show it and take the keys; `label` stands before what is typed."""
+        self.value, self.label, self.note = value, label, ""
         self.add_class("open")
         self.focus()
         self.redraw()
@@ -131,12 +132,13 @@ class Prompt(Lines, can_focus=True):
         ink = self.ink
         meaning = "bad" if self.is_wrong else "dim"
         left: Line = [
-            seg(" / ", ink.of("accent")),
-            seg(cut(self.value, width - 4)),
+            seg(f" {self.label} ", ink.of("accent")),
+            seg(cut(self.value, width - len(self.label) - 3)),
             seg(" ", ink.of("text", "r")),
         ]
-        if width_of(left) + len(self.note) + 2 <= width:
-            left = [*fit(left, width - len(self.note) - 1), seg(self.note, ink.of(meaning))]
+        note = cut(self.note, width - width_of(left) - 2)
+        if len(note) == len(self.note) or len(note) > 12:
+            left = [*fit(left, width - len(note) - 1), seg(note, ink.of(meaning))]
         return [left]
 
     def _close(self, kept: bool) -> None:

@@ -1,9 +1,13 @@
 """The filter of the examples: `wrong`, `forgot>=1`, `class:3`, `loss>2`, `17`, or words of a text.
 
-The grammar is that of the runs' filter (`query`); every term is met by whole columns at once.
+Spaces mean and, `,` and `|` between values mean or, a leading `-` means not; a half-typed term is
+left out. Every term is met by whole columns at once.
 """
 
 from __future__ import annotations
+
+import re
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +15,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from labbook_tui.models import ChosenModel
-from labbook_tui.query import Term, parse
 
 __all__ = ["kept"]
 
@@ -45,16 +48,42 @@ _STATES = {
     "hard": ("region", "hard"),
 }
 
+_WORD = re.compile(r"(?P<key>[\w./\-]+?)(?P<op><=|>=|!=|[:=<>~])(?P<value>.*)")
+
+
+@dataclass(frozen=True)
+class _Term:
+    """One condition; `key` is empty for a bare word."""
+
+    key: str
+    op: str
+    values: tuple[str, ...]
+    negated: bool = False
+
+
+def _parse(text: str) -> list[_Term]:
+    """The conditions of a filter; a half-typed one (`lr<`) is left out."""
+    terms = []
+    for word in text.split():
+        negated = word.startswith("-") and len(word) > 1
+        body = word[1:] if negated else word
+        found = _WORD.fullmatch(body)
+        key, op, value = (found["key"], found["op"], found["value"]) if found else ("", ":", body)
+        values = tuple(part for part in re.split(r"[,|]", value) if part)
+        if values:
+            terms.append(_Term(key.lower(), op, values, negated))
+    return terms
+
 
 def kept(model: ChosenModel, text: str) -> Bools:
     """Which examples meet all terms, (examples,)."""
     found = np.ones(len(model.ids), np.bool_)
-    for term in parse(text):
+    for term in _parse(text):
         found &= _meets(model, term) != term.negated
     return found
 
 
-def _meets(model: ChosenModel, term: Term) -> Bools:
+def _meets(model: ChosenModel, term: _Term) -> Bools:
     found = np.zeros(len(model.ids), np.bool_)
     for value in term.values:
         found |= _one(model, term.key, term.op, value)

@@ -8,7 +8,7 @@ import numpy as np
 
 from labbook_tui.curve import Curve
 from labbook_tui.lines import Line, fit, width_of
-from labbook_tui.palette import LETTERS, Ink, seg
+from labbook_tui.palette import Ink, seg
 from labbook_tui.smooth import automatic
 from labbook_tui.text import cut, grouped, number
 
@@ -78,7 +78,7 @@ def _values(title: str, curves: list[Curve], ink: Ink, options: ChartOptions, sh
     line: Line = [seg(title, ink.of("text", "b"))]
     single = len(curves) == 1
     for index, curve in enumerate(curves):
-        letter = "" if single or not options.letters else LETTERS[index % 26] + " "
+        letter = "" if single or not options.letters else ink.letter(index) + " "
         name = "" if single and curve.name == title else curve.name + " "
         if short and letter:
             name = cut(name.rpartition("/")[0] or name, 12).strip() + " "

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from labbook.book.fields import Fields
     from labbook.book.summary import RunSummary
     from labbook.book.watchers import Watcher
     from labbook.compare.gaps import Gap
@@ -35,6 +36,8 @@ __all__ = [
     "Example",
     "Gauge",
     "GaugesModel",
+    "Glance",
+    "GlancesModel",
     "HostModel",
     "Outcome",
     "OutputModel",
@@ -71,12 +74,40 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class RunsModel:
-    """All runs, newest first; `differing` names arguments whose values are not all the same."""
+    """All runs, newest first; `differing` names arguments whose values are not all the same.
+
+    `fields` are those that filters and orders may name. Of thousands of runs only the newest were
+    looked at for all but `rows` while not `is_whole`; `n_dirty` is not known then.
+    """
 
     rows: tuple[RunSummary, ...]
     differing: tuple[str, ...]
     series: tuple[str, ...]
     metrics: tuple[tuple[str, str], ...]
+    fields: Fields
+    n_dirty: int | None = None
+    is_whole: bool = True
+
+
+@dataclass(frozen=True)
+class Glance:
+    """What the table shows of a run beyond its summary; None and () where it is not known.
+
+    `spark` is a series in a few means. `lag` is the newest checkpoint's step less the newest
+    evaluated one's, `waiting` how many checkpoints are newer than that. `gpu` is per cent, now.
+    """
+
+    spark: tuple[float, ...] = ()
+    lag: int | None = None
+    waiting: int | None = None
+    gpu: float | None = None
+
+
+@dataclass(frozen=True)
+class GlancesModel:
+    """Glances by run."""
+
+    rows: dict[str, Glance]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ few, a letter beside each curve and reverse video for the cursor carry the meani
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Literal
 
@@ -157,6 +157,21 @@ class Ink:
     depth: Depth = "truecolor"
     dark: bool = True
     glyphs: Glyphs = field(default_factory=Glyphs)
+    slots: tuple[int, ...] = ()
+    """The hue of the n-th curve, where it is another than the n-th."""
+
+    def hued(self, slots: tuple[int, ...]) -> Ink:
+        """The same with these hues for the first curves."""
+        return replace(self, slots=slots)
+
+    def _hue(self, index: int) -> str:
+        index = self.slots[index] if index < len(self.slots) else index
+        return self.hues[index % len(self.hues)]
+
+    def letter(self, index: int) -> str:
+        """The letter of the n-th curve, `A` for the first hue."""
+        index = self.slots[index] if index < len(self.slots) else index
+        return LETTERS[index % len(LETTERS)]
 
     @property
     def table(self) -> dict[str, str]:
@@ -205,7 +220,7 @@ class Ink:
         """The style of the n-th curve."""
         if self.depth == "none":
             return _style(None, None, attributes)
-        return _style(self.hues[index % len(self.hues)], None, attributes)
+        return _style(self._hue(index), None, attributes)
 
     def band(self, index: int) -> Style | None:
         """The style of a curve's raw values behind its smooth line; None: do not draw them."""
@@ -214,9 +229,7 @@ class Ink:
         if self.depth == "16":
             return self.of("dim")
         part = 0.40 if self.dark else 0.35
-        return _style(
-            _mix(self.hues[index % len(self.hues)], self.table["background"], part), None, ""
-        )
+        return _style(_mix(self._hue(index), self.table["background"], part), None, "")
 
     @cached_property
     def heat(self) -> tuple[str, ...]:

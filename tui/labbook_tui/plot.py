@@ -101,14 +101,14 @@ def _letters(strands: list[Strand], plot: Plot, ink: Ink) -> None:
         spot = next((spot for spot in spots if spot not in taken), None)
         if spot is not None:
             taken.add(spot)
-            _write(plot, spot, LETTERS[index], style)
+            _write(plot, spot, ink.letter(index), style)
         if ink.depth in {"16", "none"} or not ink.glyphs.braille:
             for column in range(4 + 5 * index, plot.width - 4, _LETTER_EVERY):
                 part = (column + 0.5) / plot.width
                 at = plot.axis_x.low + part * (plot.axis_x.high - plot.axis_x.low)
                 place = int(np.searchsorted(strand.x[ends], at))
                 if 0 < place < len(ends):
-                    _write(plot, _spot(strand, int(ends[place]), plot), LETTERS[index], style)
+                    _write(plot, _spot(strand, int(ends[place]), plot), ink.letter(index), style)
 
 
 def _spot(strand: Strand, at: int, plot: Plot) -> tuple[int, int]:

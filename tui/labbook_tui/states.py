@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.style import Style
 
+from labbook.book.fields import seconds_taken
 from labbook.book.text import clean
 from labbook_tui.lines import Line
 from labbook_tui.palette import Ink, seg
@@ -14,8 +15,25 @@ from labbook_tui.text import ago, duration, plural
 
 if TYPE_CHECKING:
     from labbook.book.summary import RunSummary
+    from labbook_tui.folding import Fold
 
-__all__ = ["LOUD", "age", "dirty_text", "last_step", "mark", "state_line", "took", "warning_line"]
+__all__ = [
+    "LOUD",
+    "age",
+    "dirty_text",
+    "fold_mark",
+    "last_step",
+    "mark",
+    "quiet_mark",
+    "seconds_taken",
+    "silence",
+    "state_line",
+    "took",
+    "warning_line",
+]
+
+QUIET_S = 10
+"""A live run writes each second; so long without is worth telling."""
 
 _LOOKS = {
     "running": ("live", "live"),
@@ -47,10 +65,34 @@ def age(summary: RunSummary) -> str:
 
 def took(summary: RunSummary) -> str:
     """How long it ran: to its end, to now while it runs, else to its last sign of life."""
-    end = summary.ended_ns or (now_ns() if summary.state == "running" else summary.seen_ns)
-    if end is None or not summary.created_ns:
-        return "–"
-    return duration((end - summary.created_ns) / 1e9)
+    seconds = seconds_taken(summary)
+    return "–" if seconds is None else duration(seconds)
+
+
+def silence(summary: RunSummary) -> float | None:
+    """Seconds since a live run wrote last; None for one that does not run."""
+    if summary.state != "running" or summary.seen_ns is None:
+        return None
+    return max(0.0, (now_ns() - summary.seen_ns) / 1e9)
+
+
+def quiet_mark(summary: RunSummary, ink: Ink) -> tuple[str, Style]:
+    """Mark and name of the state; of a live run that writes nothing also for how long."""
+    text, style = mark(summary.state, ink)
+    seconds = silence(summary)
+    if seconds is None or seconds < QUIET_S:
+        return text, style
+    return f"{text} {ago(seconds)}", ink.of("warn") if seconds >= 6 * QUIET_S else style
+
+
+def fold_mark(fold: Fold, ink: Ink) -> tuple[str, Style]:
+    """How many runs a fold has, and how many of them are live or died."""
+    live = sum(run.state == "running" for run in fold.runs)
+    dead = sum(run.state in LOUD for run in fold.runs)
+    sign = ink.glyphs.down if fold.is_open else ink.glyphs.cursor
+    words = [f"{sign} {len(fold.runs)} runs", *([f"{live}{ink.glyphs.live}"] if live else [])]
+    words += [f"{dead}{ink.glyphs.fail}"] if dead else []
+    return " ".join(words), ink.of("bad" if dead else "live" if live else "good")
 
 
 def last_step(summary: RunSummary) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from rich.cells import cell_len
 from rich.style import Style
@@ -20,6 +20,9 @@ from labbook_tui.lines import Line, Lines, fit, under, width_of
 from labbook_tui.palette import seg
 from labbook_tui.text import cut, pad
 
+if TYPE_CHECKING:
+    from labbook.book.summary import RunSummary
+
 __all__ = ["Cell", "Column", "VTable", "columns_that_fit"]
 
 R = TypeVar("R")
@@ -28,7 +31,10 @@ Cell = tuple[str, Style | None]
 
 @dataclass(frozen=True)
 class Column(Generic[R]):
-    """One column: `cell` gives text and style, `most` bounds its width, numbers stand `right`."""
+    """One column: `cell` gives text and style, `most` bounds its width, numbers stand `right`.
+
+    `value` is what stands in a row, as data; `by` orders the runs that rows are made of.
+    """
 
     key: str
     title: str
@@ -36,8 +42,9 @@ class Column(Generic[R]):
     right: bool = False
     most: int = 24
     least: int = 1
-    sort: Callable[[R], object] | None = None
     spacer: int = 2
+    value: Callable[[R], Any] | None = None
+    by: Callable[[RunSummary], Any] | None = None
 
 
 def columns_that_fit(
@@ -87,11 +94,14 @@ class VTable(Lines, Generic[R], can_focus=True):
         self.first_column = 0
         self.empty = ""
         self.sorted_by: tuple[str, bool] | None = None
+        self.in_sight: list[int] = []
+        """The columns drawn last."""
         self._widths: list[int] = []
 
     def set_columns(self, columns: list[Column[R]]) -> None:
         """Replace the columns."""
         self.columns = columns
+        self.in_sight = [place for place in self.in_sight if place < len(columns)]
         self.first_column = min(self.first_column, max(0, len(columns) - 1))
         self._measure()
 
@@ -146,6 +156,7 @@ class VTable(Lines, Generic[R], can_focus=True):
             self.first_column,
             self.frozen,
         )
+        self.in_sight = shown
         lines = [self._heading(shown, width)]
         for place in range(self.top, min(len(self.order), self.top + height - 1)):
             row = self.rows[self.order[place]]

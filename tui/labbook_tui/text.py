@@ -20,8 +20,10 @@ __all__ = [
     "folded",
     "grouped",
     "number",
+    "on_the_point",
     "pad",
     "plural",
+    "point_of",
     "value_text",
 ]
 
@@ -108,6 +110,19 @@ def fixed(value: float | None, places: int) -> str:
     if value != 0 and (abs(value) < 0.5 * 10.0**-places or abs(value) >= 1e7):
         return f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e")
     return f"{value:.{places}f}"
+
+
+def point_of(text: str) -> int:
+    """How many digits a number as text has after its point; 0 in exponent form."""
+    return 0 if "e" in text else len(text.partition(".")[2])
+
+
+def on_the_point(text: str, places: int) -> str:
+    """A number as text, with blanks for the digits that others of its column have beyond it."""
+    missing = places - point_of(text)
+    if places == 0 or "e" in text or "n" in text:
+        return text
+    return text + " " * (missing + ("." not in text))
 
 
 def duration(seconds: float) -> str:

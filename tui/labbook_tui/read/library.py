@@ -43,7 +43,6 @@ _BUILDERS: dict[str, Builder] = {
     "events": events.build,
 }
 _BOOK_BUILDERS: dict[str, Callable[[Book, Want, object], object]] = {
-    "runs": lambda book, want, before: runs.build(book, before),
     "host": host.build,
     "code": code.build,
     "overlay": compare.build_overlay,
@@ -61,7 +60,8 @@ _PLAIN = {
 }
 """Fields of their models by which they are compared."""
 
-KEPT_READERS = 4
+KEPT_READERS = 9
+"""All marked runs and the one under the cursor, with one to spare."""
 
 
 class Library:
@@ -69,12 +69,19 @@ class Library:
 
     def __init__(self, book: Book) -> None:
         self._book = book
+        table = runs.RunTable(book)
+        self._tables: dict[str, Callable[[Want, object], object]] = {
+            "runs": table.build,
+            "glances": table.glances,
+        }
         self._readers: OrderedDict[str, RunReader] = OrderedDict()
         self._versions: dict[str, int] = {}
         self._built: dict[Want, tuple[int, str]] = {}
 
     def build(self, want: Want, before: object) -> object:
         """The model for a want; `before` itself when nothing changed."""
+        if want.kind in self._tables:
+            return self._tables[want.kind](want, before)
         if want.kind in _BOOK_BUILDERS:
             return _BOOK_BUILDERS[want.kind](self._book, want, before)
         reader, version = self._reader(want.run)

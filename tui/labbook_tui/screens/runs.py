@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
+from labbook.book.text import clean
 from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.folding import Fold, row_id
 from labbook_tui.lines import Line, fit, width_of
-from labbook_tui.models import CurvesModel, Problem, Reading, RunsModel, Want
+from labbook_tui.models import (
+    CurvesModel,
+    Glance,
+    GlancesModel,
+    Problem,
+    Reading,
+    RunsModel,
+    Want,
+)
 from labbook_tui.palette import seg
 from labbook_tui.preview import Preview
-from labbook_tui.query import matches, parse
-from labbook_tui.run_columns import run_columns, sort_key
+from labbook_tui.run_columns import FROZEN, RunColumns
+from labbook_tui.runs_look import RunsLook
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.shown import Shown
-from labbook_tui.states import now_ns
 from labbook_tui.table import VTable
-from labbook_tui.text import cut, grouped, plural, value_text
+from labbook_tui.text import cut, grouped, plural
 
 if TYPE_CHECKING:
     from textual import events
@@ -30,18 +39,20 @@ __all__ = ["RunsScreen"]
 
 KEYS = [
     ("enter", "open"),
-    ("2-8", "open at page"),
-    ("/", "filter"),
-    ("s S", "sort"),
-    ("h l", "columns"),
     ("space", "mark"),
-    ("c", "compare"),
-    ("p", "preview"),
+    ("/", "filter"),
     ("?", "help"),
+    ("s S o", "sort"),
+    ("v", "fold seeds"),
+    ("E", "columns"),
+    ("2-8", "page"),
+    ("p", "preview"),
     ("q", "quit"),
 ]
 
 EMPTY = "no runs yet. In a training script:  run = labbook.start()   run.log(loss=loss)"
+NONE = "no run matches the filter: esc clears it"
+GLANCED = {"spark", "lag", "gpu"}
 
 
 class RunsScreen(BaseScreen):
@@ -49,24 +60,31 @@ class RunsScreen(BaseScreen):
 
     NAME = "runs"
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("space", "mark the run A to G, or take its mark away"),
+        ("b", "the baseline *, that others are compared with"),
+        ("u", "clear all marks"),
+        ("c 9", "compare the marked runs"),
+        ("v", "fold runs that differ only in their seed"),
+        ("enter space", "on a fold: open or close it"),
         ("s S", "sort by the next column; reverse"),
+        ("o", "sort by any field, typed: lr or -val/loss"),
+        ("E", "choose and order columns"),
         ("h l", "scroll columns"),
-        ("space", "mark to compare: A to G"),
-        ("b", "the baseline that one marked run is compared with"),
-        ("u", "take all marks away"),
-        ("c", "compare the marked runs; else this one with its rival"),
         ("p", "preview on or off"),
         ("/", "filter: lr<.01 state:killed since:2d -tag:debug"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter"),
+        Binding("space", "mark", "mark the run"),
+        Binding("b", "baseline", "set the baseline"),
+        Binding("u", "unmark", "clear all marks"),
+        Binding("c", "compare", "compare the marked runs"),
+        Binding("v", "fold", "fold seeds"),
         Binding("s", "sort(1)", "sort by the next column"),
         Binding("S", "reverse", "reverse the order"),
+        Binding("o", "sort_by", "sort by a field"),
+        Binding("E", "columns", "choose columns"),
         Binding("p", "preview", "preview on or off"),
-        Binding("space", "mark", "mark", show=False),
-        Binding("b", "baseline", "baseline", show=False),
-        Binding("u", "unmark", "no marks", show=False),
-        Binding("c", "app.go(9)", "compare", show=False),
         Binding("escape", "clear", "clear the filter"),
     ]
 
@@ -75,20 +93,25 @@ class RunsScreen(BaseScreen):
         self.book = book
         self.model: RunsModel | None = None
         self.problem = ""
-        self.filter = ""
+        self.note = ""
+        self.look = RunsLook()
+        self.made: RunColumns | None = None
+        self.glances: dict[str, Glance] = {}
         self.has_preview = True
+        self._n_shown = self._n_live = 0
         self._arrived_at = ""
+        self._is_sorting = self._is_typing = False
 
     def page(self) -> Iterable[Widget]:
         """Header, table, preview, prompt, footer."""
         yield Header(id="head")
-        yield VTable(id="runs", frozen=4)
+        yield VTable(id="runs", frozen=FROZEN)
         yield Preview(id="preview")
         yield Prompt(id="prompt")
         yield Keys(id="keys")
 
     @property
-    def table(self) -> VTable[RunSummary]:
+    def table(self) -> VTable[RunSummary | Fold]:
         """The runs table."""
         return self.query_one("#runs", VTable)
 
@@ -101,7 +124,7 @@ class RunsScreen(BaseScreen):
         """Show the skeleton; ages grow by themselves."""
         self.table.empty = "reading…"
         self.table.focus()
-        self.query_one("#keys", Keys).show(KEYS)
+        self._keys()
         self._head()
         self.set_interval(1.0, self._tick)
 
@@ -109,6 +132,10 @@ class RunsScreen(BaseScreen):
         """The preview folds away where rows are few."""
         super().on_resize(event)
         self._share(event.size.height)
+
+    def on_screen_resume(self) -> None:
+        """Marks may be others now."""
+        self._marks_changed()
 
     def _share(self, height: int) -> None:
         """Rows for the preview: nearly half, and more where the runs are few."""
@@ -119,22 +146,36 @@ class RunsScreen(BaseScreen):
             self.preview.styles.height = rows
         self.preview.display = self.has_preview and rows > 0
 
+    # ------------------------------------------------------------------ models
+
     def wants(self) -> tuple[Want, ...]:
-        """The runs, and the curve of the one under the cursor when it is seen."""
-        run = self.table.current
-        if run is None or not self.preview.display:
-            return (Want("runs"),)
-        return (Want("runs"), Want("preview", run.id))
+        """The runs, the curves that the preview draws, and a glance at the rows in sight."""
+        wants = [Want("runs")]
+        if self.preview.display:
+            wants += [Want("preview", run_id) for run_id in self.preview.drawn]
+        glanced = self._glanced()
+        return (*wants, Want("glances", detail=glanced)) if len(glanced) > 1 else tuple(wants)
+
+    def _glanced(self) -> tuple[str, ...]:
+        """The main series, and the runs in sight where a column shows more than the summary."""
+        table = self.table
+        if self.made is None or not any(table.columns[i].key in GLANCED for i in table.in_sight):
+            return ()
+        rows = (table.rows[i] for i in table.order[table.top : table.top + table.page_rows])
+        ids = [row.id for row in rows if not isinstance(row, Fold)]
+        return ("".join(self.made.primary), *ids)
 
     def take(self, want: Want, model: object) -> None:
-        """A new table, or the curve."""
+        """A new table, curves, or glances."""
         if want.kind == "preview":
             if isinstance(model, CurvesModel):
-                self.preview.give(model)
+                self.preview.give(want.run, model)
             elif isinstance(model, Problem):
-                self.preview.give(None, model.text)
-            return
-        if isinstance(model, Problem):
+                self.preview.give(want.run, None, model.text)
+        elif isinstance(model, GlancesModel):
+            self.glances.update(model.rows)
+            self.table.redraw()
+        elif want.kind == "runs" and isinstance(model, Problem):
             self.problem = model.text
             self.table.empty = model.text
             self.table.redraw()
@@ -154,60 +195,75 @@ class RunsScreen(BaseScreen):
     def _show(self, model: RunsModel) -> None:
         first = self.model is None
         self.model = model
-        self.table.empty = EMPTY if not model.rows else "no run matches the filter: esc clears it"
-        self.table.set_columns(run_columns(model, self.host.ink, self.host.marks))
+        self.look.learn(model)
+        self._n_live = sum(run.state == "running" for run in model.rows)
+        self.table.empty = NONE if model.rows else EMPTY
+        self._columns()
         self._reorder(first)
 
-    def _reorder(self, first: bool = False) -> None:
-        """Filter and sort anew; the cursor stays on its run, wherever that has gone."""
-        model = self.model
-        if model is None:
+    def _columns(self) -> None:
+        """Make the columns anew."""
+        if self.model is None:
             return
-        table = self.table
+        host, look = self.host, self.look
+        self.made = RunColumns(self.model, host.ink, host.marks, self.glances, look.is_folded)
+        self.table.sorted_by = look.sorted_by
+        self.table.set_columns(self.made.columns(look.chosen))
+
+    def _reorder(self, first: bool = False) -> None:
+        """Filter, fold and sort anew; the cursor stays on its row, wherever that has gone."""
+        model, table, look = self.model, self.table, self.look
+        if model is None or self.made is None:
+            return
         current = table.current
         follow = table.cursor == 0 and table.top == 0 and not self._arrived_at
-        terms, now = parse(self.filter), now_ns()
-        order = [i for i, run in enumerate(model.rows) if not terms or matches(terms, run, now)]
-        if table.sorted_by is not None:
-            key, is_down = table.sorted_by
-            column = next((c for c in table.columns if c.key == key), None)
-            if column is not None and column.sort is not None:
-                value = column.sort
-                known = [i for i in order if sort_key(value(model.rows[i]))[0] < 2]
-                missing = [i for i in order if sort_key(value(model.rows[i]))[0] == 2]
-                known.sort(key=lambda i: sort_key(value(model.rows[i])), reverse=is_down)
-                order = known + missing
+        rows, self._n_shown = look.rows(model, self.made)
+        if not rows and self._is_typing:
+            self._head()
+            return  # what is typed may yet match
         keep = 0
-        if current is not None and not (follow and table.sorted_by is None):
-            ids = {model.rows[i].id: place for place, i in enumerate(order)}
-            keep = ids.get(current.id, min(table.cursor, max(0, len(order) - 1)))
-        table.set_rows(model.rows, order, keep)
+        if current is not None and not (follow and look.sorted_by is None):
+            wanted = row_id(current)
+            place = next((p for p, row in enumerate(rows) if row_id(row) == wanted), None)
+            keep = min(table.cursor, max(0, len(rows) - 1)) if place is None else place
+        table.sorted_by = look.sorted_by
+        table.set_rows(rows, range(len(rows)), keep)
         self._share(self.size.height)
         self._head()
         self._cursor_moved()
 
+    # ------------------------------------------------------------------ head and foot
+
     def _head(self) -> None:
-        ink, model = self.host.ink, self.model
+        ink, model, look = self.host.ink, self.model, self.look
         line: Line = [seg(" labbook ", ink.of("accent", "b")), seg(" ")]
         if model is not None:
-            live = sum(run.state == "running" for run in model.rows)
             line += [seg(plural(len(model.rows), "run"), ink.of("text", "b"))]
-            line += [seg(f"  {live} live", ink.of("live"))] if live else []
-            dirty = sum(bool(run.dirty) for run in model.rows)
-            line += [seg(f"  {grouped(dirty)} from a dirty tree", ink.of("warn"))] if dirty else []
-        if self.filter:
-            shown = len(self.table.order)
+            line += [seg(f"  {self._n_live} live", ink.of("live"))] if self._n_live else []
+            if model.n_dirty:
+                text = f"  {grouped(model.n_dirty)} from a dirty tree"
+                line += [seg(text, ink.of("warn"))]
+        if look.filter:
             line += [
-                seg(f"   / {self.filter}", ink.of("accent")),
-                seg(f"  {shown} shown", ink.of("dim" if shown else "bad")),
+                seg(f"   / {clean(look.filter)}", ink.of("accent")),
+                seg(f"  {grouped(self._n_shown)} shown", ink.of("dim" if self._n_shown else "bad")),
             ]
-        if self.problem:
-            line += [seg(f"   {self.problem}", ink.of("bad"))]
+        if look.sorted_by and not any(c.key == look.sorted_by[0] for c in self.table.columns):
+            sign = ink.glyphs.down if look.sorted_by[1] else ink.glyphs.up
+            line += [seg(f"   {sign} {clean(look.sorted_by[0])}", ink.of("accent"))]
+        for text, meaning in ((self.problem, "bad"), (self.note, "warn")):
+            line += [seg(f"   {text}", ink.of(meaning))] if text else []
         width = self.size.width
         where = cut(self.book, max(0, width - width_of(line) - 3))
         if len(where) > 8:
             line = [*fit(line, width - len(where) - 1), seg(where, ink.of("dim"))]
         self.query_one("#head", Header).show([line])
+
+    def _keys(self) -> None:
+        """The footer: the comparison is first where runs are marked."""
+        marked = len(self.host.marks.ids)
+        first = [("c", f"compare {marked} marked"), ("u", "unmark")] if marked else []
+        self.query_one("#keys", Keys).show([*first, *KEYS])
 
     def _tick(self) -> None:
         if self.is_current and self.model is not None:
@@ -215,124 +271,179 @@ class RunsScreen(BaseScreen):
 
     def _cursor_moved(self) -> None:
         differing = self.model.differing if self.model else ()
-        self.preview.show(self.table.current, differing)
+        primary = "".join(self.made.primary) if self.made else ""
+        self.preview.show(self.table.current, differing, self.host.marks, primary)
         self.ask()
 
     def on_vtable_moved(self) -> None:
         """Another run under the cursor."""
-        self._arrived_at = self.table.current.id if self.table.current and self.table.cursor else ""
+        table = self.table
+        self._arrived_at = row_id(table.current) if table.current and table.cursor else ""
+        if self.note:
+            self.note = ""
+            self._head()
         self._cursor_moved()
+
+    # ------------------------------------------------------------------ runs
 
     def on_vtable_chosen(self) -> None:
         """Enter."""
-        self.host.go(2)
+        if not self._turn_fold():
+            self.host.go(2)
 
     def at_run(self) -> str:
         """The run under the cursor."""
-        return self.table.current.id if self.table.current is not None else ""
+        row = self.table.current
+        return row.id if row is not None and not isinstance(row, Fold) else ""
+
+    def copied(self) -> str:
+        """The id of the run under the cursor; of a fold those of all its runs."""
+        row = self.table.current
+        return "\n".join(run.id for run in row.runs) if isinstance(row, Fold) else self.at_run()
+
+    def _turn_fold(self) -> bool:
+        """Open or close the fold under the cursor; False when there is none."""
+        row = self.table.current
+        if not isinstance(row, Fold):
+            return False
+        self.look.opened ^= {row.key}
+        self._arrived_at = row.key
+        self._reorder()
+        return True
+
+    def action_mark(self) -> None:
+        """Mark the run under the cursor; a fold is opened or closed."""
+        run_id = self.at_run()
+        if self._turn_fold() or not run_id:
+            return
+        is_done = self.host.marks.toggle(run_id)
+        self.note = "" if is_done else "A to G are taken: u clears them"
+        self._marks_changed()
+
+    def action_baseline(self) -> None:
+        """Make the run under the cursor the baseline, or none."""
+        run_id, marks = self.at_run(), self.host.marks
+        if run_id:
+            marks.baseline = "" if marks.baseline == run_id else run_id
+            self._marks_changed()
+
+    def action_unmark(self) -> None:
+        """Take all marks and the baseline away."""
+        self.host.marks.clear()
+        self.host.marks.baseline = ""
+        self.note = ""
+        self._marks_changed()
+
+    def _marks_changed(self) -> None:
+        self._keys()
+        self._head()
+        self.table.redraw()
+        self._cursor_moved()
+
+    def action_compare(self) -> None:
+        """The comparison of the marked runs."""
+        if self.host.marks.ids:
+            self.host.go(9)
+        else:
+            self.note = "nothing is marked: space marks a run"
+            self._head()
+
+    # ------------------------------------------------------------------ filter and order
 
     def action_filter(self) -> None:
         """Type a filter."""
-        self.query_one("#prompt", Prompt).open(self.filter)
+        self._is_sorting, self._is_typing = False, True
+        self.query_one("#prompt", Prompt).open(self.look.filter)
+
+    def action_sort_by(self) -> None:
+        """Type the field to sort by."""
+        self._is_sorting = True
+        self.query_one("#prompt", Prompt).open("", "sort by")
 
     def action_clear(self) -> None:
         """Drop the filter."""
-        self.filter = ""
+        self.look.filter_by("")
         self._reorder()
 
     def on_prompt_changed(self) -> None:
-        """Filter while it is typed; one that matches nothing is told in red."""
+        """Filter or sort while it is typed; what is half typed leaves the view as it is."""
         prompt = self.query_one("#prompt", Prompt)
-        self.filter = prompt.value
+        if self._is_sorting:
+            wrong = self.look.sort_by(prompt.value)
+            if not wrong:
+                self._sorted()
+            prompt.tell(wrong)
+            return
+        wrong = self.look.filter_by(prompt.value)
+        if wrong:
+            prompt.tell(wrong)
+            return
         self._reorder()
-        shown, total = len(self.table.order), len(self.model.rows) if self.model else 0
-        prompt.tell(f"{grouped(shown)} of {grouped(total)}", is_wrong=shown == 0)
+        total = len(self.model.rows) if self.model else 0
+        told = f"{grouped(self._n_shown)} of {grouped(total)}"
+        told += "" if self._n_shown else f": {NONE}"
+        prompt.tell(told, is_wrong=self._n_shown == 0)
 
     def on_prompt_closed(self, message: Prompt.Closed) -> None:
-        """Enter keeps the filter, escape drops it."""
-        if not message.kept:
-            self.action_clear()
+        """Enter keeps the filter or the order, escape drops it."""
+        self._is_typing = False
+        if not message.kept and self._is_sorting:
+            self.look.sorted_by = None
+        elif not message.kept:
+            self.look.filter_by("")
+        self._reorder()
         self.table.focus()
 
     def action_sort(self, by: int) -> None:
-        """Sort by the next column; after the last, by age again."""
-        table = self.table
-        keys = [column.key for column in table.columns if column.sort is not None]
-        place = keys.index(table.sorted_by[0]) if table.sorted_by else -1
+        """Sort by the next column; after the last, newest first again."""
+        keys = [column.key for column in self.table.columns if column.by is not None]
+        now = self.look.sorted_by
+        place = keys.index(now[0]) if now and now[0] in keys else -1
         following = place + by
-        table.sorted_by = (keys[following], False) if 0 <= following < len(keys) else None
-        self._reveal(keys[following] if table.sorted_by else "")
-        self._reorder()
-
-    def _reveal(self, key: str) -> None:
-        """Scroll columns so that the sorted one is on screen."""
-        table = self.table
-        place = next((i for i, column in enumerate(table.columns) if column.key == key), 0)
-        table.first_column = table.frozen if place < table.frozen + 3 else place - 2
+        self.look.sorted_by = (keys[following], False) if 0 <= following < len(keys) else None
+        self._sorted()
 
     def action_reverse(self) -> None:
         """Turn the order round."""
-        if self.table.sorted_by is not None:
-            key, is_down = self.table.sorted_by
-            self.table.sorted_by = (key, not is_down)
-            self._reorder()
+        if self.look.sorted_by is not None:
+            key, is_down = self.look.sorted_by
+            self.look.sorted_by = (key, not is_down)
+            self._sorted()
 
-    def action_mark(self) -> None:
-        """Mark the run under the cursor, or take its mark away, and go on to the next."""
-        run = self.table.current
-        if run is None:
+    def _sorted(self) -> None:
+        """Order anew, with the sorted column on screen."""
+        table, key = self.table, self.look.sorted_by[0] if self.look.sorted_by else ""
+        place = next((i for i, column in enumerate(table.columns) if column.key == key), 0)
+        table.first_column = table.frozen if place < table.frozen + 3 else place - 2
+        self._reorder()
+
+    def action_fold(self) -> None:
+        """Fold runs that differ only in their seed, or all open again."""
+        if self.model is None:
             return
-        if not self.host.marks.toggle(run.id):
-            self.host.say("seven runs are marked: u takes all marks away", "warn")
-        self._show_marks()
-        self.table.action_move(1)
-
-    def action_baseline(self) -> None:
-        """The run under the cursor is what a single marked one is compared with; again: none."""
-        run, marks = self.table.current, self.host.marks
-        if run is not None:
-            marks.baseline = "" if marks.baseline == run.id else run.id
-            self._show_marks()
-
-    def action_unmark(self) -> None:
-        """No marks."""
-        self.host.marks.clear()
-        self._show_marks()
-
-    def _show_marks(self) -> None:
-        self.table.redraw()
+        self.look.is_folded = not self.look.is_folded
+        self._columns()
+        self._reorder()
+        folds = sum(isinstance(row, Fold) for row in self.table.rows)
+        nothing = self.look.is_folded and not folds
+        self.note = "no two runs differ only in a seed" if nothing else ""
         self._head()
 
-    def copied(self) -> str:
-        """The id of the run under the cursor."""
-        return self.at_run()
+    def action_columns(self) -> None:
+        """Choose and order columns."""
+        from labbook_tui.screens.columns import ColumnsScreen
 
-    def shown(self) -> Shown | None:
-        """The table as filtered and sorted, its values as recorded."""
-        if self.model is None:
-            return None
-        columns = [column for column in self.table.columns if column.sort is not None]
-        rows = [
-            [_plain(column.sort(run) if column.sort else None) for column in columns]
-            for run in (self.table.rows[index] for index in self.table.order)
-        ]
-        return Shown("runs", tuple(column.key for column in columns), rows)
+        if self.made is not None:
+            made, look = self.made, self.look
+            chosen = look.chosen
+            self.app.push_screen(
+                ColumnsScreen(made.known(), made.automatic(), chosen, self._choose)
+            )
 
-    def remembered(self) -> dict[str, Any]:
-        """Filter, order and preview."""
-        return {
-            "filter": self.filter,
-            "sorted_by": self.table.sorted_by,
-            "has_preview": self.has_preview,
-        }
-
-    def recall(self, memory: dict[str, Any]) -> None:
-        """Filter, order and preview."""
-        self.filter = str(memory.get("filter") or "")
-        order = memory.get("sorted_by")
-        if isinstance(order, list) and len(order) == 2:
-            self.table.sorted_by = (str(order[0]), bool(order[1]))
-        self.has_preview = bool(memory.get("has_preview", True))
+    def _choose(self, names: list[str] | None) -> None:
+        self.look.chosen = names
+        self._columns()
+        self._reorder()
 
     def action_preview(self) -> None:
         """Show or hide the curve below."""
@@ -340,6 +451,31 @@ class RunsScreen(BaseScreen):
         self._share(self.size.height)
         self.ask()
 
+    # ------------------------------------------------------------------ as data
 
-def _plain(value: object) -> object:
-    return value if isinstance(value, str | int | float) or value is None else value_text(value)
+    def shown(self) -> Shown | None:
+        """All rows of the table with real values; in a fold the mean, and how many runs it has."""
+        columns = [column for column in self.table.columns if column.value is not None]
+        if self.model is None or not columns:
+            return None
+        folded = self.look.is_folded
+        rows = [
+            [column.value(row) for column in columns if column.value is not None]
+            + ([len(row.runs) if isinstance(row, Fold) else 1] if folded else [])
+            for row in (self.table.rows[i] for i in self.table.order)
+        ]
+        names = [column.key for column in columns] + (["runs"] if folded else [])
+        return Shown("runs", tuple(names), rows)
+
+    def remembered(self) -> dict[str, Any]:
+        """Filter, order, columns, preview and folding."""
+        return {**self.look.remembered(), "preview": self.has_preview}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take them up; what is not of the right kind stays as it is."""
+        self.look.recall(memory)
+        if isinstance(memory.get("preview"), bool):
+            self.has_preview = memory["preview"]
+        self._share(self.size.height)
+        self._columns()
+        self._reorder()

@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from labbook.book.fields import Fields
+from labbook.book.filtering import parse
 from labbook.book.stats import Stat
 from labbook.book.summary import RunSummary, unreadable_run
-from labbook.cli.fields import Fields
-from labbook.cli.filtering import parse
 from labbook.errors import MisuseError
 
 HOUR_NS = 3600 * 10**9
@@ -73,6 +73,18 @@ def matches(text: str, run: RunSummary | None = None) -> bool:
         "NOT state=killed AND lr=0.01",
         "lr = 0.01 and model = cnn",
         "state!=killed",
+        "lr<0.5 model:cn state:killed,run since:4h -tag:large name~rav -lr>1",
+        "model=mlp,cnn and model!=mlp,gru and tag:base|gone",
+        "-(model=mlp) -dirty:no dirty:yes dirty=true",
+        "brave",
+        "lr=0.01 small -debug",
+        '"model=cnn"',
+        "momentum:0.9 age:4h age<=4h commit:12e git:4567",
+        "since:2020-01-01",
+        "LR=0.01 and Optimizer.Momentum=0.9",
+        "validation/accuracy>0.9",
+        "cap:null",
+        "lr>-1",
     ],
 )
 def test_matches(text):
@@ -93,6 +105,19 @@ def test_matches(text):
         "commit=12e4568",
         "faults",
         "host",
+        "age:2h",
+        "since:2h",
+        "since:2999-01-01",
+        "state:unning",
+        "-brave",
+        "model:mlp,gru",
+        "model!~mlp,cnn",
+        "cap:x",
+        "dirty:no",
+        "dirty:unknown",
+        "lr<abc or lr>abc",
+        "zzz",
+        "tags:large",
     ],
 )
 def test_does_not_match(text):
@@ -109,16 +134,23 @@ def test_and_binds_closer_than_or():
         ("lrr>1", "no run here has a field 'lrr'; did you mean lr?"),
         ("lr>", "filter 'lr>' expected a value after '>' at its end"),
         ("lr>>1", "filter 'lr>>1' expected a value after '>' at '>1'"),
-        ("model= ~cnn", "filter 'model= ~cnn' expected a value after '=' at '~cnn'"),
         (
-            "lr=1 model=cnn",
-            "filter 'lr=1 model=cnn' expected 'and', 'or' or the end at 'model=cnn'",
+            "lr=<1 and dirty",
+            "filter 'lr=<1 and dirty' expected a value after '=' at '<1 and dirty'",
         ),
+        ("lr=1 or", "filter 'lr=1 or' expected a field at its end"),
+        ("lr=1 or and", "filter 'lr=1 or and' expected a field at 'and'"),
+        ("lr=1)", "filter 'lr=1)' expected another condition or the end at ')'"),
+        ("model:", "filter 'model:' expected a value after ':' at its end"),
+        ("model:,", "filter 'model:,' expected a value after ':' at ','"),
+        (":cnn", "filter ':cnn' expected a field at ':cnn'"),
+        ("colour:red", "no run here has a field 'colour'"),
+        ("since:soon", "age is compared with a time such as 30s or 2h, not 'soon'"),
         ("(lr=1", "filter '(lr=1' expected ')' at its end"),
         ("lr=1 and", "filter 'lr=1 and' expected a field at its end"),
         ("", "filter '' expected a field at its end"),
-        ("lr & 1", "filter 'lr & 1' expected 'and', 'or' or the end at '& 1'"),
-        ('model="cnn', "filter 'model=\"cnn' cannot be read at '\"cnn'"),
+        ("lr & 1", "filter 'lr & 1' cannot be read at '& 1'"),
+        ('model="cnn', "filter 'model=\"cnn' has a quote that is not closed at '\"cnn'"),
         ("age<soon", "age is compared with a time such as 30s or 2h, not 'soon'"),
     ],
 )
@@ -150,3 +182,32 @@ def test_a_quoted_number_is_text():
     assert matches('version="1.0"', run)
     assert matches("version=1.0", run)
     assert not matches("version=1", run)
+
+
+def test_a_value_with_a_comma_is_also_taken_as_it_stands():
+    run = summary(arguments={"betas": "0.9,0.99"})
+    assert matches("betas=0.9,0.99 and betas='0.9,0.99'", run)
+    assert not matches("betas='0.9'", run)
+
+
+def test_a_series_with_a_colon_in_its_name_comes_before_the_loose_equal():
+    stat = Stat(last=0.5, step=1, min=0.5, max=0.5, count=1)
+    run = summary(stats={"val:loss": stat})
+    assert matches("val:loss<1 val:loss:0.5", run)
+
+
+def test_what_every_run_has_is_filtered_without_asking_the_runs():
+    def never():
+        raise AssertionError("asked")
+        yield
+
+    test = parse("state=running since:4h -tag:debug", Fields(never()))
+    assert test(summary())
+
+
+def test_fields_by_name_are_those_learnt_from_the_runs():
+    run = summary()
+    named = Fields.named(run.arguments, run.stats, [("validation", "accuracy")])
+    text = "lr=0.01 max.loss=2 accuracy>0.9 momentum=0.9"
+    assert parse(text, named)(run)
+    assert parse(text, Fields([run]))(run)
