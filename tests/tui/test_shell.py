@@ -99,8 +99,10 @@ async def test_palette_opens_a_run_by_name_and_a_series(lab: Lab) -> None:
         await pilot.press("down", "enter")
         await until(pilot, "val/loss")
         assert isinstance(app.screen, RunScreen)
+        await pilot.press("ctrl+p", *"series: val/loss", "down", "enter")
+        await until(pilot, lambda text: "A loss" not in text and "8 Events" in text)
         await pilot.press("ctrl+p", *"series: lr", "down", "enter")
-        await until(pilot, lambda text: "val/loss" not in text and "8 Events" in text)
+        await until(pilot, "this run has no series lr")
 
 
 async def test_palette_has_no_commands_that_make_no_sense_here(lab: Lab) -> None:

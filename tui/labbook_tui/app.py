@@ -302,7 +302,9 @@ class LabbookApp(App[None]):
 
         def search() -> None:
             if isinstance(self.screen, RunScreen):
-                self.screen.view.search(name)
+                said = self.screen.view.search(name)
+                if said.startswith("0 "):
+                    self.say(f"this run has no series {clean(name)}", "warn")
 
         self.call_after_refresh(search)
 
