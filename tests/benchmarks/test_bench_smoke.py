@@ -10,7 +10,7 @@ from tests.benchmarks.__main__ import NAMES
 from tests.benchmarks.ground import ROOT, environment
 from tests.benchmarks.report import Figure, table
 
-QUICK = ("log_cost", "data_cost", "corrupt", "bytes_per_point", "memory", "chosen_set")
+QUICK = ("log_cost", "data_cost", "corrupt", "bytes_per_point", "memory", "chosen_set", "tui_runs")
 """Of each kind one; the rest only differ in what they run."""
 
 

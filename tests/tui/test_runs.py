@@ -189,7 +189,7 @@ async def test_seeds_fold_into_mean_and_deviation(book: Path) -> None:
         assert "seed" not in text.split("\n")[1]
         await pilot.press("G", "enter")
         assert names(pilot) == ["low…", "mid-1", "big…", "big-3", "big-2", "big-1"]
-        text = await until(pilot, "same code and arguments but for the seed")
+        text = await until(pilot, "same code, same arguments but seeds")
         assert "▾ 3 runs" in text
         await pilot.press("space")
         assert names(pilot) == ["low…", "mid-1", "big…"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +77,8 @@ class RunsModel:
     """All runs, newest first; `differing` names arguments whose values are not all the same.
 
     `fields` are those that filters and orders may name. Of thousands of runs only the newest were
-    looked at for all but `rows` while not `is_whole`; `n_dirty` is not known then.
+    looked at for all but `rows` while not `is_whole`; `n_dirty` is not known then. `fold_keys` are
+    those of `folding.fold_key`, with the summary they were made of.
     """
 
     rows: tuple[RunSummary, ...]
@@ -85,6 +86,7 @@ class RunsModel:
     series: tuple[str, ...]
     metrics: tuple[tuple[str, str], ...]
     fields: Fields
+    fold_keys: Mapping[str, tuple[RunSummary, str | None]] = field(default_factory=dict)
     n_dirty: int | None = None
     is_whole: bool = True
 

@@ -166,14 +166,14 @@ class Preview(Lines):
 def fold_lines(row: Fold, width: int, height: int, ink: Ink) -> list[Line]:
     """What runs that differ in their seed alone have in common, and how each of them ended."""
     dim = ink.of("dim")
-    words = "same code and arguments but for the seed"
+    words = "same code, same arguments but seeds"
     lines: list[Line] = [[seg(plural(len(row.runs), "run"), ink.of("text", "b"))]]
     lines += [[seg(part, dim)] for part in folded(words, width, 2)]
     if any(run.dirty for run in row.runs):
-        text = f"{ink.glyphs.dirty} from a dirty tree: the code may differ"
+        text = f"{ink.glyphs.dirty} dirty tree: the code may differ"
         lines += [[seg(part, ink.of("warn"))] for part in folded(text, width, 2)]
     elif any(run.commit is None for run in row.runs):
-        lines.append([seg("without a commit: the code may differ", ink.of("warn"))])
+        lines.append([seg("no commit: the code may differ", ink.of("warn"))])
     for run in row.runs:
         text, style = mark(run.state, ink)
         lines.append([seg(f"  {text:<14}", style), seg(cut(clean(run.name), width - 17))])

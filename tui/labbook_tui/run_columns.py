@@ -83,7 +83,8 @@ class RunColumns:
         first, rest = primary_series(model.series)
         keys = ["step", *(f"last.{name}" for name in first[:1])]
         keys += [f"best.{name}" for name in first[:1] if lower_is_better(name) is not None]
-        varied = [n for n in model.differing if not (self.is_folded and is_seed(n))]
+        varied = [name for name in model.differing if not is_seed(name)]
+        varied += [n for n in model.differing if is_seed(n) and not self.is_folded]
         keys += [f"args.{name}" for name in varied[:1]]
         keys += ["age", *(f"args.{name}" for name in varied[1:2]), *(["spark"] if first else [])]
         keys += [*self._metrics][:4]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from labbook.book.fields import Fields
@@ -32,11 +32,11 @@ class RunsLook:
         self.opened: set[str] = set()
         self._fields = Fields(())
         self._test: Test | None = None
-        self._keys: dict[str, tuple[RunSummary, str | None]] = {}
+        self._keys: Mapping[str, tuple[RunSummary, str | None]] = {}
 
     def learn(self, model: RunsModel) -> None:
         """Fields of the runs as they are now; a filter remembered may only now make sense."""
-        self._fields = model.fields
+        self._fields, self._keys = model.fields, model.fold_keys
         if self.filter_by(self.filter) and self._test is None:
             self.filter = ""  # remembered, of runs that are gone
 
@@ -91,11 +91,8 @@ class RunsLook:
         return field.order or field.get
 
     def _fold_key(self, run: RunSummary) -> str | None:
-        """`fold_key`, once a run."""
         known = self._keys.get(run.id)
-        if known is None or known[0] is not run:
-            known = self._keys[run.id] = (run, fold_key(run))
-        return known[1]
+        return known[1] if known is not None and known[0] is run else fold_key(run)
 
     def remembered(self) -> dict[str, Any]:
         """As plain JSON."""

@@ -65,6 +65,7 @@ class RunTable:
             series,
             metrics,
             fields,
+            survey.fold_keys,
             survey.n_dirty if is_whole else None,
             is_whole,
         )

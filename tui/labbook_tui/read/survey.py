@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from labbook.book.fields import searched_text
+from labbook_tui.folding import fold_key
 from labbook_tui.series import ordered
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Survey:
         self.n_dirty = 0
         self.texts: dict[str, tuple[RunSummary, str]] = {}
         """By run what words of filters are looked for in."""
+        self.fold_keys: dict[str, tuple[RunSummary, str | None]] = {}
+        """By run what `folding.fold_key` gives."""
 
     def update(self, runs: Sequence[RunSummary]) -> None:
         """Take these runs in place of those known; what is the same object is not read again."""
@@ -51,8 +54,10 @@ class Survey:
         self.n_dirty += by * bool(run.dirty)
         if by > 0:
             self.texts[run.id] = (run, searched_text(run))
+            self.fold_keys[run.id] = (run, fold_key(run))
         else:
             self.texts.pop(run.id, None)
+            self.fold_keys.pop(run.id, None)
         self._with_any += by * bool(run.arguments)
         for name, value in run.arguments.items():
             self._having[name] += by

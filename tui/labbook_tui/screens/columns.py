@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
+from rich.cells import cell_len
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
@@ -25,9 +26,9 @@ KEYS = [
     ("esc", "done"),
 ]
 WORDS = {
-    "spark": "the course of the main series in eight means",
-    "lag": "steps from the newest evaluated checkpoint to the newest",
-    "gpu": "use of its GPUs as last sampled, of live runs",
+    "spark": "course of the main series",
+    "lag": "steps since the newest evaluated checkpoint",
+    "gpu": "use of its GPUs now, if live",
     "silent": "since a live run wrote last",
     "took": "from start to end",
     "step": "newest step",
@@ -37,7 +38,7 @@ KINDS = {
     "best": "best value of a series, by its name",
     "min": "least value of a series",
     "max": "greatest value of a series",
-    "result": "result of the newest evaluated checkpoint",
+    "result": "result of the newest checkpoint",
     "args": "argument",
 }
 
@@ -65,7 +66,8 @@ class _List(Lines, can_focus=True):
         ink = self.ink
         self.top = min(max(self.top, self.cursor - height + 1), self.cursor)
         lines: list[Line] = []
-        room = max(24, width // 2)
+        longest = max((cell_len(clean(name)) for name in self.names), default=0)
+        room = min(max(20, longest), width // 2)
         for place in range(self.top, min(len(self.names), self.top + height)):
             name = self.names[place]
             is_chosen = name in self.chosen
