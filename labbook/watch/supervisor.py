@@ -71,6 +71,7 @@ class Supervisor:
         self._signals: list[int] = []
         self._due = 0.0
         self._is_last_look = False
+        self._is_greeted = False
         self._screen = Screen()
         self._status = StatusFile(plan.book)
 
@@ -132,9 +133,20 @@ class Supervisor:
         if self._due:
             rest = (time.process_time() - spent) / _SHARE
             self._due = max(self._due, time.monotonic() + rest)
+        self._greet()
         is_waiting = not any(scene.checkpoints for scene in self._scenes)
         if is_waiting and not self._crew.state.asks and self._offers.is_empty:
             self._crew.check()
+
+    def _greet(self) -> None:
+        """Once: what is known and done starts no worker, which would say that it is ready."""
+        state = self._crew.state
+        if self._is_greeted or self.plan.is_once:
+            return
+        self._is_greeted = True
+        if state.is_over and any(state.done.values()):
+            n_done = sum(map(len, state.done.values()))
+            report.note(f"watching {self.plan.book.root}: {n_done} checkpoints have their results")
 
     def _is_done(self) -> bool:
         """Whether there is nothing left to stay for."""

@@ -38,6 +38,7 @@ NAMES = (
     "gauges_cost",
     "watch_throughput",
     "watch_training",
+    "watch_resnet",
     "snapshot_cost",
     "hook_cost",
     "chosen_set",

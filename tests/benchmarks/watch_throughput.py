@@ -20,16 +20,17 @@ from torch.utils.data import TensorDataset
 from labbook.watch.evaluation import Arguments, Context, Declaration
 from labbook.watch.publish import publish, to_table
 from labbook.watch.session import Session, Work
+from tests.benchmarks import nets
 from tests.benchmarks.ground import ROOT, environment
-from tests.benchmarks.nets import pictures, resnet18, small_cnn
+from tests.benchmarks.nets import pictures, small_cnn
 from tests.benchmarks.report import Figure
 
 COLD = """
 import sys, torch
 from torch.nn import functional as F
-from tests.benchmarks.nets import pictures, small_cnn
+from tests.benchmarks import nets
 torch.set_num_threads(1)
-net, (x, y) = small_cnn(), pictures(512, 1, 28)
+net, (x, y) = getattr(nets, sys.argv[2])(), nets.pictures(*map(int, sys.argv[3:]))
 net.load_state_dict(torch.load(sys.argv[1], weights_only=True))
 net.eval()
 with torch.inference_mode():
@@ -39,13 +40,15 @@ with torch.inference_mode():
 
 def measure(folder: Path, *, quick: bool) -> list[Figure]:
     torch.set_num_threads(1)
-    cnn = _ratio("small CNN", small_cnn(), pictures(512 if quick else 4096, 1, 28), 256, folder)
-    data = pictures(16 if quick else 128, 3, 32)
-    resnet = _ratio("ResNet-18", resnet18(), data, 64, folder)
-    return [cnn, resnet, _warm(folder, 1 if quick else 5)]
+    many = pictures(512 if quick else 4096, 1, 28)
+    cnn = throughput("small CNN", small_cnn(), many, 256, folder)
+    warm = warm_and_cold("small_cnn", pictures(512, 1, 28), folder, 1 if quick else 5)
+    return [cnn, warm]
 
 
-def _session(net: torch.nn.Module, data: Any, size: int, folder: Path) -> Session:
+def _session(
+    net: torch.nn.Module, data: Any, size: int, folder: Path, evaluation: type | None
+) -> Session:
     x, y = data
 
     class Evaluation:
@@ -62,14 +65,24 @@ def _session(net: torch.nn.Module, data: Any, size: int, folder: Path) -> Sessio
             return {"loss": loss, "correct": out.argmax(1) == labels, "output": out}
 
     context = Context(Arguments({}), {}, "run", torch.device("cpu"), folder)
-    session = Session(Declaration("v", batch_size=size), Evaluation, None, context)
+    declared = Declaration("v", batch_size=size)
+    session = Session(declared, evaluation or Evaluation, None, context)
     session.start()
     return session
 
 
-def _ratio(name: str, net: torch.nn.Module, data: Any, size: int, folder: Path) -> Figure:
+def throughput(
+    name: str,
+    net: torch.nn.Module,
+    data: Any,
+    size: int,
+    folder: Path,
+    *,
+    evaluation: type | None = None,
+) -> Figure:
+    """Examples a second of `evaluation` (default: one by hand) against a loop by hand."""
     x, y = data
-    session = _session(net, data, size, folder)
+    session = _session(net, data, size, folder, evaluation)
     work = Work(folder / "none", "torch", "full", 0)
     count = 0
 
@@ -105,12 +118,13 @@ def _ratio(name: str, net: torch.nn.Module, data: Any, size: int, folder: Path) 
     )
 
 
-def _warm(folder: Path, rounds: int) -> Figure:
-    """One checkpoint of the small CNN, 512 pictures: load, evaluate, publish."""
+def warm_and_cold(net: str, data: Any, folder: Path, rounds: int) -> Figure:
+    """One checkpoint of a network of `tests.benchmarks.nets`: load, evaluate, publish."""
     torch.manual_seed(0)
     path = folder / "net.pt"
-    torch.save(small_cnn().state_dict(), path)
-    session = _session(small_cnn(), pictures(512, 1, 28), 256, folder)
+    model = getattr(nets, net)()
+    torch.save(model.state_dict(), path)
+    session = _session(model, data, 256, folder, None)
     work = Work(path, "torch", "full", 0)
     count = 0
 
@@ -122,12 +136,13 @@ def _warm(folder: Path, rounds: int) -> Figure:
         publish(to_table(outcome.rows, {}), folder / "warm" / f"{count}.parquet", folder)
 
     def cold() -> None:
-        command = [sys.executable, "-c", COLD, str(path)]
+        shape = map(str, data[0].shape[:3])
+        command = [sys.executable, "-c", COLD, str(path), net, *shape]
         subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True)
 
     pairs = [(_wall(cold), _wall(warm)) for _ in range(rounds)]
     return Figure(
-        "one checkpoint, warm worker",
+        f"one checkpoint, {net}, {len(data[0])} pictures, warm worker",
         min(b for _, b in pairs) * 1e3,
         "ms",
         min(a for a, _ in pairs) * 1e3,

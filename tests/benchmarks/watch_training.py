@@ -9,9 +9,11 @@ from __future__ import annotations
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
+from labbook.paths import BookPaths
 from tests.benchmarks.ground import ROOT, environment, fresh
 from tests.benchmarks.report import Figure
 
@@ -88,6 +90,11 @@ def measure(folder: Path, *, quick: bool) -> list[Figure]:
     for place in range(rounds):
         for how, runs in done.items():
             runs.append(_train(folder, folder / f"{how}-{place}", how, n_steps))
+    return compared(done)
+
+
+def compared(done: dict[str, list[dict[str, Any]]]) -> list[Figure]:
+    """Figures of trainings by what evaluated them ("none", "loop", "watcher"), taken in turns."""
     equal = {
         how: len({run["digest"] for run in runs + done["none"]}) == 1 for how, runs in done.items()
     }
@@ -121,12 +128,9 @@ def measure(folder: Path, *, quick: bool) -> list[Figure]:
 def _train(folder: Path, book: Path, how: str, n_steps: int) -> dict[str, Any]:
     watcher = None
     if how == "watcher":
-        book.mkdir()
         # started first and warm, as on a machine where it has been running for days
-        _warm_up(folder, book)
-        watcher = _watch(folder, book)
-        assert watcher.stderr is not None
-        watcher.stderr.readline()
+        watcher = watch_beside(folder, book)
+        await_results(book, fresh(TRAIN, str(book), "none", "50", cwd=ROOT)["id"], 1)
     try:
         found: dict[str, Any] = fresh(TRAIN, str(book), how, str(n_steps), cwd=ROOT)
     finally:
@@ -136,22 +140,33 @@ def _train(folder: Path, book: Path, how: str, n_steps: int) -> dict[str, Any]:
     return found
 
 
-def _warm_up(folder: Path, book: Path) -> None:
-    fresh(TRAIN, str(book), "none", "50", cwd=ROOT)
-    subprocess.run([*_command(book), "--once"], cwd=folder, env=environment(), check=True)
+def await_results(book: Path, run_id: str, count: int, timeout_s: float = 120.0) -> None:
+    """Wait until a run has so many results; raise when they never come."""
+    folder = BookPaths(book).run(run_id).evaluations
+    began = time.monotonic()
+    while len(list(folder.glob("*/*.parquet"))) < count:
+        if time.monotonic() - began > timeout_s:
+            raise RuntimeError(f"{run_id} has no {count} results after {timeout_s:.0f} s")
+        time.sleep(0.02)
 
 
-def _watch(folder: Path, book: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        _command(book),
+def watch_beside(folder: Path, book: Path) -> subprocess.Popen[str]:
+    """A watcher of a new book that is ready: its worker has imported the evaluation."""
+    book.mkdir(exist_ok=True)
+    watcher = subprocess.Popen(
+        watch_command(book),
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
     )
+    assert watcher.stderr is not None
+    watcher.stderr.readline()
+    return watcher
 
 
-def _command(book: Path) -> list[str]:
+def watch_command(book: Path) -> list[str]:
+    """The command line of a watcher with one thread, for a folder with an evaluation.py."""
     words = [sys.executable, "-m", "labbook.cli", "watch", "evaluation.py", "--book", str(book)]
     return [*words, "--threads", "1"]

@@ -1,7 +1,7 @@
 """Figures of the watcher: `python tests/benchmarks/watching.py`. Ratios and counts, no verdicts.
 
-- latency: from the rename of a checkpoint to the moment its evaluation begins, with a warm worker,
-  against a sidecar that polls every second;
+- latency: from the rename of a checkpoint to the first line of the user's step, with a warm worker
+  (`python -m tests.benchmarks watch_resnet` measures a sidecar that polls, too);
 - scan: one look at an idle book of 500 runs with 20 checkpoints each, and the supervisor's memory;
 - idle: a real watcher on such a book, everything evaluated: its processor time and memory;
 - code: how long the code of a run of 600 files takes to be made, and to be found made.
@@ -88,7 +88,6 @@ def latency(folder: Path, count: int = 40) -> dict[str, str]:
     return {
         "rename to the user's step, p50": f"{statistics.median(waits):.1f} ms",
         "p99": f"{waits[int(len(waits) * 0.99)]:.1f} ms",
-        "a sidecar that polls every second, p50": "500 ms + its load",
     }
 
 

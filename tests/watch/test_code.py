@@ -253,6 +253,24 @@ def test_a_snapshot_that_lacks_a_file_names_it(lab):
     assert lab.trees() == []
 
 
+def test_a_watcher_with_nothing_to_do_says_so_and_goes_on_watching(lab):
+    lab.train("--steps", "2")
+    lab.watch()
+    watcher = subprocess.Popen(
+        [sys.executable, "-m", "labbook.cli", "watch", "evaluation.py", "--poll", "0.2"],
+        cwd=lab.top, env={**environment_(), **lab.environment()}, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        said = watcher.stderr.readline()
+        assert said == f"labbook watch: watching {lab.book}: 2 checkpoints have their results\n"
+        lab.train("--seed", "1")
+        assert "  step " in watcher.stdout.readline()
+    finally:
+        watcher.terminate()
+        watcher.communicate()
+
+
 def test_a_partial_snapshot_is_not_taken_for_the_whole(lab):
     run_id = lab.train()
     snapshot = {**lab.conditions(run_id)["snapshot"], "kind": "partial", "reason": "out of time"}
