@@ -22,6 +22,7 @@ def test_an_interval_worked_by_hand():
     assert found.high - found.difference == pytest.approx(4.30265 / math.sqrt(3), abs=1e-4)
     assert found.low == pytest.approx(2 - 4.30265 / math.sqrt(3), abs=1e-4)
     assert not found.is_clear
+    assert found.stderr == pytest.approx(1 / math.sqrt(3))
 
 
 def test_pairing_sees_what_the_means_alone_hide():
@@ -42,6 +43,7 @@ def test_too_few_pairs_have_no_interval(n):
     found = paired_interval(np.ones(n), np.zeros(n))
     assert (found.n, found.low, found.high, found.is_clear) == (n, None, None, False)
     assert found.difference == (-1.0 if n else None)
+    assert found.stderr is None
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from labbook.compare import diff
+from labbook.compare import diff, examples_of
 from labbook.watch.publish import publish, to_table
 from labbook.watch.rows import Rows
 from tests.compare.conftest import TRAIN
@@ -82,6 +82,19 @@ def test_only_examples_of_both_are_paired(project, runs):
     [pair] = [p for p in results.paired if p.kind == "evaluation"]
     assert (pair.interval.n, pair.interval.difference, pair.interval.low) == (1, 2.0, None)
     assert (results.metrics[0].subset_a, results.metrics[0].subset_b) == ("full", "mini")
+
+
+def test_the_examples_behind_a_pair(project, runs):
+    evaluate(project, runs[0], 1, [1, 2, 3], {"loss": np.array([1.0, 2.0, np.nan])})
+    evaluate(project, runs[1], 1, [4, 3, 2], {"loss": np.array([4.0, 3.0, 5.0])})
+    readers = [project.reader(run) for run in runs]
+    pairs = {pair.kind: pair for pair in compare(project, *runs).paired}
+    ids, a, b = examples_of(*readers, pairs["evaluation"])
+    assert ids.tolist() == [2, 3]
+    np.testing.assert_array_equal([a, b], [[2.0, np.nan], [5.0, 3.0]])
+    ids, a, b = examples_of(*readers, pairs["chosen"])
+    assert ids.tolist() == list(range(8))
+    assert float(np.mean(b - a)) == pytest.approx(pairs["chosen"].interval.difference)
 
 
 def test_a_full_result_goes_before_a_newer_mini_one(project, runs):

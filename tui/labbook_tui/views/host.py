@@ -21,7 +21,7 @@ from labbook_tui.views.base import Scrolled
 
 __all__ = ["HostView", "history_charts", "host_lines"]
 
-WINDOWS = (600.0, 60.0)
+WINDOWS = {600.0: "last 10 minutes", 60.0: "last minute"}
 BAR = 12
 CHART_ROWS, MOST_ROWS = 8, 18
 """Charts of the history take what is free below, when it is at least so much."""
@@ -59,7 +59,7 @@ class HostView(Scrolled):
     def __init__(self) -> None:
         super().__init__()
         self.model: HostModel | None = None
-        self.window = WINDOWS[0]
+        self.window = next(iter(WINDOWS))
         self.cursor = 0
         self._place = 0  # the line under the cursor
 
@@ -94,7 +94,8 @@ class HostView(Scrolled):
 
     def action_window(self) -> None:
         """Ten minutes, or one."""
-        self.window = WINDOWS[(WINDOWS.index(self.window) + 1) % len(WINDOWS)]
+        choices = list(WINDOWS)
+        self.window = choices[(choices.index(self.window) + 1) % len(choices)]
         self.redraw()
 
     def action_move(self, by: int) -> None:
@@ -269,10 +270,8 @@ def _host(model: HostModel, width: int, window: float, ink: Ink) -> list[Line]:
     load_text = f"load {number(load, 3) if load is not None else '–'} of {plural(cores, 'core')}"
     memory_text = f"{'–' if used is None else bytes_text(used)} of {bytes_text(whole)}"
     memory_text += f", {bytes_text(swap)} swap" if swap else ""
-    kept = model.history.get("cpu.host_percent")
-    span = min(window, -float(kept.seconds[0])) if kept is not None and len(kept.seconds) else 0.0
     rest = width - NAMES - BAR - 38
-    head = f" {'':<{NAMES + BAR + 34}}  last {duration(span)}"
+    head = f" {'':<{NAMES + BAR + 34}}  {WINDOWS[window]}"
     lines: list[Line] = [[seg(head, ink.of("dim"))]] if rest >= 8 else []
     for name, percent, words, gauge in (  # busy processors are no warning, full memory is
         ("cpu", cpu, load_text, "cpu.host_percent"),
