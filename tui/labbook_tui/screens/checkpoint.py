@@ -230,7 +230,7 @@ class CheckpointScreen(BaseScreen):
         first: Line = [
             seg(f" {step}  ", ink.of("text", "b")),
             seg(f"{self.evaluation}  {plural(len(rows.ids), 'example')}", ink.of("text")),
-            seg(f"  by {names[self.order_at % len(names)]}", ink.of("dim")),
+            seg(f"  {names[self.order_at % len(names)]}", ink.of("dim")),
         ]
         if self.beside >= 0:
             first.append(seg(f"  against the {self.others[self.beside][1]}", ink.of("accent")))
