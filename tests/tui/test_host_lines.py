@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from labbook_tui.host_lines import history_charts, host_lines
 from labbook_tui.models import Gauge, HostModel
 from labbook_tui.palette import Ink
-from labbook_tui.views.host import history_charts, host_lines
 
 GIB = 2**30
 

@@ -9,15 +9,13 @@ import numpy as np
 from textual.binding import Binding, BindingType
 
 from labbook.book.text import clean
-from labbook_tui.chart import ChartOptions, draw_chart, value_at
+from labbook_tui.chart import ChartOptions, draw_chart
 from labbook_tui.comparison import OverlayModel
 from labbook_tui.curve import Curve
 from labbook_tui.lines import Line, fit, width_of
-from labbook_tui.palette import LETTERS, seg
-from labbook_tui.series import lower_is_better
+from labbook_tui.overlay_legend import figures_of, legend_lines
+from labbook_tui.palette import seg
 from labbook_tui.shown import Shown
-from labbook_tui.states import mark
-from labbook_tui.text import cut, decimals, fixed, grouped, number, pad
 from labbook_tui.views.base import View
 from labbook_tui.views.curves import WEIGHTS
 
@@ -130,7 +128,8 @@ class OverlayView(View):
             return self.note("no runs yet: labbook.start() records one")
         if not model.names:
             return self.note("none of these runs has a series: run.log(loss=loss, step=step)")
-        legend = self._legend(model, width)
+        look = (self.axis, self.options.cursor)
+        legend = legend_lines(model, self.slots, width, look, self.ink)
         curves = self._placed(model)
         options = replace(
             self.options,
@@ -171,58 +170,6 @@ class OverlayView(View):
         if width_of(line) + len(settings) + 2 <= width:
             line = [*fit(line, width - len(settings) - 1), seg(settings, ink.of("dim"))]
         return line
-
-    def _figures(self, model: OverlayModel) -> list[tuple[float | None, ...]]:
-        """Last, best, step of the best, and the value at the cursor, a run a row."""
-        lower = lower_is_better(model.name)
-        rows: list[tuple[float | None, ...]] = []
-        for run in model.about.runs:
-            curve = model.curves.get(run.id)
-            known = np.flatnonzero(np.isfinite(curve.y)) if curve is not None else ()
-            if curve is None or not len(known):
-                rows.append((None, None, None, None))
-                continue
-            best: float | None = None
-            at: float | None = None
-            if lower is not None:
-                pick = np.argmin if lower else np.argmax
-                index = known[int(pick(curve.y[known]))]
-                best, at = float(curve.y[index]), float(curve.x[index])
-            cursor = self.options.cursor
-            here = None if cursor is None else value_at(curve, cursor)
-            rows.append((float(curve.y[-1]), best, at, here))
-        return rows
-
-    def _legend(self, model: OverlayModel, width: int) -> list[Line]:
-        ink, figures = self.ink, self._figures(model)
-        places = decimals(value for row in figures for value in row[:2])
-        cursor = self.options.cursor
-        here = "" if cursor is None else f"at {self._x(cursor)}"
-        room = max(12, min(36, width - 62))
-        titles = f"{'last':>11} {'best':>11} {'at ' + self.axis:>9} {here:>13}".rstrip()
-        names = max([room // 2, *(len(clean(run.name)) for run in model.about.runs)])
-        room = min(room, names)
-        lines: list[Line] = [[seg(f"   {'run':<{room}} {titles}", ink.of("dim"))]]
-        top = _leader(figures, model.name)
-        for place, (run, row) in enumerate(zip(model.about.runs, figures, strict=True)):
-            slot = self.slots.get(run.id, place)
-            last, best, at, value = row
-            state, style = mark(run.state, ink)
-            lines.append(
-                [
-                    seg(f" {LETTERS[slot]} ", ink.series(slot, "b")),
-                    seg(pad(clean(run.name), room), ink.series(slot)),
-                    seg(f" {fixed(last, places):>11}", ink.of("text")),
-                    seg(f" {fixed(best, places):>11}", ink.of("good" if place == top else "text")),
-                    seg(f" {self._x(at) if at is not None else '–':>9}", ink.of("dim")),
-                    seg(f" {fixed(value, places):>13}" if here else "", ink.of("accent", "b")),
-                    seg(f"  {cut(state, 14)}", style),
-                ]
-            )
-        return lines
-
-    def _x(self, at: float) -> str:
-        return grouped(int(at)) if self.axis == "step" and at.is_integer() else number(at, 3)
 
     # ------------------------------------------------------------------ keys
 
@@ -317,7 +264,7 @@ class OverlayView(View):
         """The figures as they stand, tabs between."""
         if self.model is None:
             return ""
-        rows = zip(self.model.about.runs, self._figures(self.model), strict=True)
+        rows = zip(self.model.about.runs, figures_of(self.model, None), strict=True)
         lines = ["\t".join(["run", "last", "best"])]
         lines += [f"{clean(run.name)}\t{row[0]}\t{row[1]}" for run, row in rows]
         return "\n".join(lines)
@@ -329,7 +276,7 @@ class OverlayView(View):
             return None
         rows = [
             (run.id, clean(run.name), *row[:3])
-            for run, row in zip(model.about.runs, self._figures(model), strict=True)
+            for run, row in zip(model.about.runs, figures_of(model, None), strict=True)
         ]
         names = {run.id: clean(run.name) for run in model.about.runs}
         curves = tuple(replace(curve, name=names[key]) for key, curve in model.curves.items())
@@ -359,15 +306,6 @@ class OverlayView(View):
             raw=memory.get("raw") is not False,
         )
         self.is_clipped = memory.get("clip") is True
-
-
-def _leader(figures: list[tuple[float | None, ...]], name: str) -> int | None:
-    """Which run has the best value; None when the name does not say what is better."""
-    lower = lower_is_better(name)
-    known = [(row[1], place) for place, row in enumerate(figures) if row[1] is not None]
-    if lower is None or len(known) < 2:
-        return None
-    return (min if lower else max)(known)[1]
 
 
 def clipped(curves: list[Curve], log_y: bool) -> tuple[float, float] | None:
