@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -97,9 +96,10 @@ def spread(values: Sequence[float | None]) -> Spread | None:
     if not known:
         return None
     mean = math.fsum(known) / len(known) if all(map(math.isfinite, known)) else sum(known)
-    is_finite = math.isfinite(mean)
-    deviation = statistics.stdev(known) if len(known) > 1 and is_finite else None
-    return Spread(mean, deviation, len(known))
+    if len(known) < 2 or not math.isfinite(mean):
+        return Spread(mean, None, len(known))
+    squares = math.fsum((value - mean) ** 2 for value in known)
+    return Spread(mean, math.sqrt(squares / (len(known) - 1)), len(known))
 
 
 def common(row: RunSummary | Fold, get: Callable[[RunSummary], Any]) -> Any:

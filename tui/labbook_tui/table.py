@@ -128,12 +128,17 @@ class VTable(Lines, Generic[R], can_focus=True):
             for column in self.columns
         ]
 
-    def _widen(self, rows: Sequence[int]) -> None:
-        """Make room for these rows: measuring all of them would cost the start."""
+    def _widen(self, rows: Sequence[int], room: int) -> None:
+        """Make room for these rows, in columns that may be in sight: measuring all would cost."""
         for place, column in enumerate(self.columns):
+            if self.frozen <= place < self.first_column:
+                continue
+            if room < 0:
+                break
             if self._widths[place] < column.most:
                 widest = max((cell_len(column.cell(self.rows[row])[0]) for row in rows), default=0)
                 self._widths[place] = min(column.most, max(self._widths[place], widest))
+            room -= self._widths[place] + column.spacer
 
     @property
     def page_rows(self) -> int:
@@ -148,7 +153,7 @@ class VTable(Lines, Generic[R], can_focus=True):
     def draw(self, width: int, height: int) -> list[Line]:
         """Heading and visible rows."""
         self._follow()
-        self._widen(self.order[self.top : self.top + height - 1])
+        self._widen(self.order[self.top : self.top + height - 1], width)
         shown = columns_that_fit(
             self._widths,
             [c.spacer for c in self.columns],
