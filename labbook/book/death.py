@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from labbook.book.facts import Process, as_int
+from labbook.book.facts import Process
 from labbook.book.states import FRESH_NS, heartbeat_ns, is_alive, is_own_host, is_own_namespace
 from labbook.errors import StoreError
 from labbook.journal.lock import WriterLock, probe
@@ -60,10 +60,10 @@ def _doubt(paths: RunPaths, writer: str, process: Process | None) -> str | None:
         return None
     is_gone = False
     if is_own_namespace(conditions):
-        pid = as_int(conditions.get("pid"))
-        if is_alive(pid, process.started_ns):
-            return f"is alive as process {pid}"
-        is_gone = is_alive(pid, process.started_ns) is False
+        alive = is_alive(conditions, process.started_ns)
+        if alive:
+            return f"is alive as process {conditions.get('pid')}"
+        is_gone = alive is False
     seen_ns = heartbeat_ns(paths)
     if not is_gone and seen_ns is not None and time.time_ns() - seen_ns < FRESH_NS:
         return "wrote within the last minute"

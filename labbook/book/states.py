@@ -69,7 +69,7 @@ def derive(paths: RunPaths, process: Process | None) -> State:
     seen_ns = heartbeat_ns(paths) or process.started_ns or None
     conditions = process.conditions
     is_own = is_own_namespace(conditions)
-    alive = is_alive(as_int(conditions.get("pid")), process.started_ns) if is_own else None
+    alive = is_alive(conditions, process.started_ns) if is_own else None
     if process.exit_status is not None:
         return _exited(process.exit_status, seen_ns)
     if process.terminated and not alive:  # alive: it caught SIGTERM and goes on
@@ -216,13 +216,16 @@ def _booted_ns() -> int | None:
     return int(match[1]) * 1_000_000_000 if match else None
 
 
-def is_alive(pid: int | None, started_ns: int) -> bool | None:
-    """Whether the process `pid` that was there at `started_ns` still lives; None when unknowable.
+def is_alive(conditions: dict[str, Any], started_ns: int) -> bool | None:
+    """Whether the process with these conditions, there at `started_ns`, still lives; None when
+    unknowable. Of this boot and namespace only.
 
-    A process that began later has only the number in common; a zombie is dead.
+    A process that began at another time has only the number in common; a zombie is dead. Where the
+    ticks at which it began are not on record the wall clock decides, which may have been set since.
     """
+    pid, ticks = as_int(conditions.get("pid")), as_int(conditions.get("pid_started"))
     booted_ns = _booted_ns()
-    if pid is None or booted_ns is None:
+    if pid is None or (ticks is None and booted_ns is None):
         return None
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
@@ -233,5 +236,7 @@ def is_alive(pid: int | None, started_ns: int) -> bool | None:
     fields = text.rpartition(")")[2].split()  # from field 3, the state, on: see proc(5)
     if fields[0] in "ZX":
         return False
+    if ticks is not None or booted_ns is None:
+        return int(fields[19]) == ticks
     began_ns = booted_ns + int(fields[19]) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     return began_ns <= started_ns + 2_000_000_000

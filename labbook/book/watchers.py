@@ -122,7 +122,7 @@ def _worker(row: dict[str, Any]) -> WorkerNow:
 
 def _why_stale(row: dict[str, Any], pid: int, age_s: float) -> str | None:
     started_ns = as_int(row.get("started_ns")) or 0
-    if is_own_namespace(row) and is_alive(pid, started_ns) is False:
+    if is_own_namespace(row) and is_alive(row, started_ns) is False:
         return f"its process {pid} is gone"
     if age_s > STALE_S:
         return f"not heard from for {age_s:.0f} s"

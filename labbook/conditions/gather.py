@@ -100,6 +100,7 @@ def _others(found: Arguments) -> dict[str, Any]:
         "boot_id": machine.boot_id(),
         "pid_namespace": machine.pid_namespace(),
         "pid": os.getpid(),
+        "pid_started": machine.pid_started(),
         "command": secrets.mask_command(sys.orig_argv, found.secret_values()),
         "cwd": _cwd(),
         "script": script_path(),

@@ -12,7 +12,7 @@ from typing import Any
 
 from labbook.conditions import gpus
 
-__all__ = ["boot_id", "describe", "host", "pid_namespace", "python"]
+__all__ = ["boot_id", "describe", "host", "pid_namespace", "pid_started", "python"]
 
 
 def host() -> str:
@@ -31,6 +31,13 @@ def pid_namespace() -> str | None:
         return os.readlink("/proc/self/ns/pid")
     except OSError:
         return None
+
+
+def pid_started() -> int | None:
+    """Return when this process began, in clock ticks since boot, which no set clock changes."""
+    text = _read("/proc/self/stat", 4096)
+    # field 22, counted from behind the name, which may hold anything: see proc(5)
+    return int(text.rpartition(")")[2].split()[19]) if text else None
 
 
 def python() -> dict[str, Any]:

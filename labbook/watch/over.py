@@ -54,7 +54,7 @@ def trainings(scenes: Iterable[Scene]) -> list[Training]:
             pid = as_int(process.conditions.get("pid"))
             if process.end is None and pid is not None and pid != os.getpid():
                 own = is_own_namespace(process.conditions)
-                if own and is_alive(pid, process.started_ns):
+                if own and is_alive(process.conditions, process.started_ns):
                     found.append(Training(pid, _uuids(process.conditions)))
     return found
 

@@ -9,7 +9,7 @@ import time
 from typing import Any
 
 from labbook.book.watchers import HEARTBEAT_S
-from labbook.conditions.machine import boot_id, pid_namespace
+from labbook.conditions.machine import boot_id, pid_namespace, pid_started
 from labbook.paths import BookPaths
 from labbook.watch.crew import Crew
 from labbook.watch.desk import Desk
@@ -39,6 +39,7 @@ class StatusFile:
             "pid": os.getpid(),
             "boot_id": boot_id(),
             "pid_namespace": pid_namespace(),
+            "pid_started": pid_started(),
             "started_ns": time.time_ns(),
         }
 

@@ -10,7 +10,9 @@ import time
 
 import pytest
 
+from labbook.book import states
 from labbook.book.states import is_alive
+from labbook.conditions import machine
 from tests.book.making import WRITER
 
 ALIVE = """
@@ -242,7 +244,22 @@ def test_a_run_without_conditions_is_unknown(make):
 
 def test_alive_is_about_the_process_not_the_number():
     now = time.time_ns()
-    assert is_alive(os.getpid(), now) is True
-    assert is_alive(os.getpid(), 1) is False
-    assert is_alive(2**22 + 1, now) is False
-    assert is_alive(None, now) is None
+    assert is_alive({"pid": os.getpid()}, now) is True
+    assert is_alive({"pid": os.getpid()}, 1) is False
+    assert is_alive({"pid": 2**22 + 1}, now) is False
+    assert is_alive({}, now) is None
+    ticks = machine.pid_started()
+    assert is_alive({"pid": os.getpid(), "pid_started": ticks}, now) is True
+    assert is_alive({"pid": os.getpid(), "pid_started": ticks - 1}, now) is False
+    assert is_alive({"pid": 2**22 + 1, "pid_started": ticks}, now) is False
+
+
+@pytest.mark.parametrize("shift_s", [3600, -3600], ids=["forward", "backward"])
+def test_a_clock_that_is_set_neither_kills_a_process_nor_revives_one(monkeypatch, shift_s):
+    """Fake: what /proc/stat would say after the wall clock was set by so much."""
+    booted_ns = states._booted_ns()
+    monkeypatch.setattr(states, "_booted_ns", lambda: booted_ns + shift_s * 10**9)
+    mine = {"pid": os.getpid(), "pid_started": machine.pid_started()}
+    assert is_alive(mine, time.time_ns()) is True
+    earlier = {**mine, "pid_started": mine["pid_started"] - 100}
+    assert is_alive(earlier, time.time_ns()) is False

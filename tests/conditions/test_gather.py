@@ -7,8 +7,8 @@ from labbook.conditions.gather import gather, gather_with_code
 from tests.conditions.gitrepo import git, repository
 
 FIELDS = {
-    "host", "boot_id", "pid_namespace", "pid", "command", "cwd", "script", "arguments", "packages",
-    "python", "machine", "environment", "seeds", "git", "git_reason",
+    "host", "boot_id", "pid_namespace", "pid", "pid_started", "command", "cwd", "script",
+    "arguments", "packages", "python", "machine", "environment", "seeds", "git", "git_reason",
 }  # fmt: skip
 
 

@@ -112,6 +112,19 @@ def _sharded(folder: Path, state: State) -> None:
         save_file({name: state[name]}, folder / shard)
     index = {"metadata": {}, "weight_map": shards}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    _trainers_rest(folder, state)
+
+
+def _one_file(folder: Path, state: State) -> None:
+    """As Transformers writes a smaller net: one file of weights, then the same rest."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(exist_ok=True)
+    save_file(state, folder / "model.safetensors")
+    _trainers_rest(folder, state)
+
+
+def _trainers_rest(folder: Path, state: State) -> None:
     torch.save({}, folder / "training_args.bin")
     torch.save({"m": state["a"]}, folder / "optimizer.pt")
     (folder / "trainer_state.json").write_text(json.dumps({"global_step": 7}))
@@ -139,6 +152,7 @@ FORMATS = {
     "safetensors": Format("safetensors", "step-7.safetensors", _safetensors),
     "safetensors in order": Format("safetensors", "step-7.safetensors", _in_order),
     "safetensors, length first": Format("safetensors", "step-7.safetensors", _length_first),
+    "hf one file": Format("hf", "checkpoint-7", _one_file),
     "hf sharded": Format("hf", "checkpoint-7", _sharded),
     "dcp": Format("dcp", "step-7", _distributed),
 }
