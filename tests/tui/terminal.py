@@ -76,6 +76,12 @@ class Terminal:
         """Send the program a signal."""
         self._process.send_signal(number)
 
+    def hang_up(self) -> int:
+        """Take the terminal away, without any signal; the program's exit status."""
+        os.close(self._fd)
+        self._fd = os.open(os.devnull, os.O_RDONLY)
+        return self._process.wait()
+
     def is_stopped(self) -> bool:
         """Whether the program is stopped, as by Ctrl-Z."""
         stat = Path(f"/proc/{self._process.pid}/stat").read_text()

@@ -99,3 +99,10 @@ def test_ascii_needs_no_symbols(lab: Lab) -> None:
         text = terminal.until(lambda text: "x killed" in text and "B val/loss" in text)
         strange = {char for char in text if ord(char) > 126} - set("–×░▒▓█·…▀›")
         assert strange == set()
+
+
+@pytest.mark.parametrize("options", [(), ("--plain-driver",)])
+def test_a_terminal_that_goes_away_ends_the_program(lab: Lab, options: tuple[str, ...]) -> None:
+    with Terminal((80, 24), *options, *book_option(lab.book)) as terminal:
+        terminal.until("first")
+        assert terminal.hang_up() == 129

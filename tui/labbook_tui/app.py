@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,6 +22,7 @@ from labbook_tui.bars import Keys
 from labbook_tui.commands import LabbookCommands
 from labbook_tui.driver import DiffDriver
 from labbook_tui.feed import Feed, Fresh
+from labbook_tui.hangup import watch_terminal
 from labbook_tui.lines import Lines
 from labbook_tui.marks import Marks
 from labbook_tui.memory import Memory, write_log
@@ -122,6 +124,8 @@ class LabbookApp(App[None]):
 
     def on_mount(self) -> None:
         """Show the skeleton, then read."""
+        if not self.is_headless:
+            watch_terminal(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
         self.push_screen(RunsScreen(f"{self.book.parent.name}/{self.book.name}"))
         self.call_after_refresh(self.feed.start)  # the skeleton first
         self.set_interval(KEEP_S, self.keep)
