@@ -62,11 +62,12 @@ def _pin(job: Job, holder: Holder, folder: Path) -> Path:
     """Link it from what is held, else from its own name; what has to be copied is held first."""
     identity, source = job.whole.identity, job.found.path
     pins.unpin(folder)
-    if holder.is_held(job):
+    held = holder.path(job)
+    if held is not None:
         try:
-            return pins.link(holder.path(job), identity, folder)
+            return pins.link(held, identity, folder)
         except pins.NoLink:
-            return pins.copy(holder.path(job), identity, folder, lambda: None)
+            return pins.copy(held, identity, folder, lambda: None)
         except pins.Moved:
             # written in place through the link that holds it: nothing has what it was
             holder.release(job.paths, job.key)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -31,7 +32,7 @@ from labbook.watch.clock import server_now_ns
 from labbook.watch.complete import Whole
 from labbook.watch.discover import Found
 from labbook.watch.facts import read_json
-from labbook.watch.identity import Identity, identify
+from labbook.watch.identity import Identity
 from labbook.watch.jobs import Job, describe
 from labbook.watch.reasons import Reason
 
@@ -135,9 +136,11 @@ class Holder:
         """Whether it can be pinned from what is held."""
         return _record(job.paths, job.key).exists()
 
-    def path(self, job: Job) -> Path:
-        """Where it lies, when it is held."""
-        return _folder(job.paths, job.key) / job.found.path.name
+    def path(self, job: Job) -> Path | None:
+        """Where it lies: held for this result, or for another of the same checkpoint."""
+        if self.is_held(job):
+            return _folder(job.paths, job.key) / job.found.path.name
+        return _beside(job)
 
     def release(self, paths: RunPaths, key: str) -> None:
         """The key is settled. Removing gigabytes may take long, so the thread does it."""
@@ -149,14 +152,10 @@ class Holder:
             let_go(paths, key)
 
     def close(self) -> None:
-        """End. What is held stays for whoever comes next, where the name itself is gone."""
-        if self._thread is None:
-            return
-        self._todo.put(None)
-        self._thread.join(2.0)
-        for job in list(self._jobs.values()):
-            if _is_there(job):
-                let_go(job.paths, job.key)
+        """End. What is held and not settled stays: for other watchers, or for the next."""
+        if self._thread is not None:
+            self._todo.put(None)
+            self._thread.join(2.0)
 
     def _put(self, what: str, job: Job) -> None:
         self._states[job.key] = what
@@ -214,13 +213,20 @@ class Holder:
             pins.unpin(folder)
             folder.mkdir()
         source, identity = job.found.path, job.whole.identity
+        other = _beside(job)
         is_reused = job.found.external and pins.is_reused_name(source.name)
         try:
-            if is_reused:
+            if other is not None:
+                pins.link(other, identity, folder)
+            elif is_reused:
                 raise pins.NoLink(source.name)
-            pins.link(source, identity, folder)
+            else:
+                pins.link(source, identity, folder)
         except pins.NoLink:
-            if not is_due and self._used() + identity.size > self._budget:
+            source = other or source
+            # a full disk would harm the training's own saves
+            room = min(self._budget - self._used(), shutil.disk_usage(folder).free // 2)
+            if not is_due and identity.size > room:
                 self._refuse(job)
                 pins.unpin(folder)
                 return False
@@ -231,8 +237,8 @@ class Holder:
 
     def _refuse(self, job: Job) -> None:
         text = (
-            f"pin budget: {_bytes(self._budget)} of checkpoints are kept already, so this one is "
-            "evaluated only if it is still there when its turn comes (--pin-budget)"
+            f"pin budget: a copy would go beyond {_bytes(self._budget)} or half of the free disk, so "
+            "it is evaluated only if it is still there when its turn comes (--pin-budget)"
         )
         reasons.write(job.paths.reasons, job.key, job.reason(text, "waiting"))
 
@@ -348,12 +354,13 @@ def _reason(kept: Kept, text: str) -> Reason:
     return Reason(describe(kept.found, kept.whole), kept.evaluation, text, "skipped", kept.subset)
 
 
-def _is_there(job: Job) -> bool:
-    """Whether the checkpoint still has a name of its own."""
-    try:
-        return identify(job.found.path).content() == job.whole.identity.content()
-    except OSError:
-        return False
+def _beside(job: Job) -> Path | None:
+    """The same checkpoint, held for another result."""
+    for kept in kept_in(job.paths):
+        is_same = kept.whole.digest == job.whole.digest and kept.found.path == job.found.path
+        if is_same and kept.whole.identity.content() == job.whole.identity.content():
+            return kept.path
+    return None
 
 
 def _bytes_alone(held: list[Job]) -> dict[str, int]:

@@ -134,17 +134,22 @@ class Ledger:
                     self._place(job, owners, state, left_out)
                     if subset == "mini":
                         minis.setdefault(declared.name, []).append((job, digest, "full" in lanes))
-        for jobs in minis.values():
-            self._place_best(scene, jobs, owners, state)
         waiting = [each for each in kept if each.key not in owners]
         for job in kept_jobs(scene, waiting, offer, code):
             if self.files is None or job.found.path in self.files:
                 self._place(job, owners, state, None)
-        self._hold(scene, kept, state)
+                if job.subset == "mini":
+                    minis.setdefault(job.declared.name, []).append((job, job.digest or "", False))
+        bests = [self._place_best(scene, jobs, owners, state) for jobs in minis.values()]
+        self._hold(scene, kept, dict(filter(None, bests)), state)
         return state
 
-    def _hold(self, scene: Scene, kept: list[Kept], state: State) -> None:
-        """Hold what waits for its turn in a run that goes on; let go what is settled."""
+    def _hold(self, scene: Scene, kept: list[Kept], bests: dict[str, str], state: State) -> None:
+        """Hold what waits for its turn in a run that goes on; let go what is settled.
+
+        `bests` has the key of the full result by that of the mini one that earned it: the next
+        ones are compared with it, so it is held until the run is over.
+        """
         if self.holder is None:
             return
         waiting = {job.key for job in state.pending}
@@ -152,7 +157,8 @@ class Ledger:
             if not scene.facts.is_over or any(each.key == job.key for each in kept):
                 self.holder.ask(job)
         for each in kept:
-            if each.key not in waiting and is_settled(scene, each):
+            is_best = each.key in bests and (not scene.facts.is_over or bests[each.key] in waiting)
+            if each.key not in waiting and not is_best and is_settled(scene, each):
                 self.holder.release(scene.paths, each.key)
 
     def _place_best(
@@ -161,15 +167,17 @@ class Ledger:
         minis: list[tuple[Job, str, bool]],
         owners: dict[str, Found],
         state: State,
-    ) -> None:
-        """The best on the mini set so far is evaluated on the whole set too."""
+    ) -> tuple[str, str] | None:
+        """The best on the mini set so far is evaluated on the whole set too; keys of both."""
         place = self._bests.best([job.result for job, _, _ in minis])
-        if place is None or minis[place][2]:
-            return
-        job, digest, _ = minis[place]
+        if place is None:
+            return None
+        job, digest, is_full = minis[place]
         key = key_of(scene, job.whole, job.declared, digest, "full")
-        ranked = replace(job.ranked, subset="full")
-        self._place(replace(job, key=key, ranked=ranked), owners, state, None)
+        if not is_full:
+            ranked = replace(job.ranked, subset="full")
+            self._place(replace(job, key=key, ranked=ranked), owners, state, None)
+        return job.key, key
 
     def _ask(self, scene: Scene, code: Code, now_ns: int) -> Ask | None:
         """Ask for a code, where there is something to evaluate in it, or soon may be."""

@@ -198,3 +198,66 @@ def test_a_pin_whose_record_points_elsewhere_is_not_read(lab: Lab) -> None:
     (run.paths.pins / "held-x.json").write_text(json.dumps(row))
     (run.paths.pins / "held-y.json").write_text("not json")
     assert hold.kept_in(run.paths) == []
+
+
+MINI = EVALUATION.replace("batch_size=32", "batch_size=32, mini=16, full_every=100")
+
+
+def test_the_best_on_the_mini_set_is_evaluated_whole_when_its_file_is_gone(lab: Lab) -> None:
+    run = lab.run()
+    run.watch_pattern("../out/*.pt")
+    lab.write(MINI)
+    watcher = lab.watch("--policy", "all", "--poll", "0.1", "--until", "finished")
+    last = None
+    for step in (1, 2, 3):
+        path = write(lab, f"step-{step}.pt", step)
+        until(lambda step=step: step in steps_held(run) | _steps(run, "mini"))  # type: ignore[misc]
+        if last is not None:
+            last.unlink()
+        last = path
+    until(lambda: _steps(run, "mini") == {1, 2, 3})
+    assert last is not None
+    last.unlink()
+    run.end()
+    ended(watcher)
+    losses = _losses(run, "mini")
+    best = min(losses, key=lambda step: losses[step])
+    assert best in _steps(run, "full")
+    assert list(run.paths.pins.iterdir()) == []
+
+
+def test_a_watcher_that_ends_leaves_what_another_waits_for(lab: Lab) -> None:
+    stage = Stage(lab)
+    stage.rotate(2)
+    stage.watcher.process.terminate()
+    os.close(stage.gate)
+    stage.watcher.process.wait()
+    assert 2 in steps_held(stage.run)
+
+
+def test_one_checkpoint_is_copied_once_for_all_its_results(lab: Lab) -> None:
+    run = lab.run()
+    run.watch_pattern("../out/*.pt")
+    lab.write(GATED.replace("batch_size=32", "batch_size=32, mini=16, full_every=1"))
+    os.mkfifo(lab.root / "gate")
+    path = write(lab, "last.pt", 1)
+    lab.watch("--policy", "all", "--poll", "0.1")
+    until(lambda: len(list(run.paths.pins.glob("held-*.json"))) == 2)
+    inodes = {held.stat().st_ino for held in run.paths.pins.glob("held-*/last.pt")}
+    assert len(inodes) == 1
+    assert path.stat().st_ino not in inodes
+
+
+def _losses(run: Run, subset: str) -> dict[int, float]:
+    import pyarrow.parquet as pq
+
+    found = {}
+    for result in run.results():
+        meta = json.loads(pq.read_schema(result).metadata[b"labbook"])
+        if meta["subset"] == subset:
+            found[meta["checkpoint"]["step"]] = meta["metrics"]["loss"]
+    return found
+
+
+def _steps(run: Run, subset: str) -> set[int]:
+    return set(_losses(run, subset))
