@@ -237,8 +237,8 @@ class Holder:
 
     def _refuse(self, job: Job) -> None:
         text = (
-            f"pin budget: a copy would go beyond {_bytes(self._budget)} or half of the free disk, so "
-            "it is evaluated only if it is still there when its turn comes (--pin-budget)"
+            f"pin budget: a copy would go beyond {_bytes(self._budget)} or half of the free disk, "
+            "so it is evaluated only if it is still there when its turn comes (--pin-budget)"
         )
         reasons.write(job.paths.reasons, job.key, job.reason(text, "waiting"))
 
