@@ -45,6 +45,8 @@ _STALE_NS = 120 * 10**9
 _UNWANTED_NS = 7 * 86_400 * 10**9
 _TOUCH_S = 3600.0
 _BEAT_S = 5.0
+_END_S = 10.0
+"""What is to be let go at the end takes milliseconds, but the machine may be busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +150,14 @@ class Holder:
         self._states.pop(key, None)
         if job is not None:
             self._todo.put(("let go", job))
-        elif _record(paths, key).exists():
+        elif _record(paths, key).exists() or _folder(paths, key).exists():
             let_go(paths, key)
 
     def close(self) -> None:
         """End. What is held and not settled stays: for other watchers, or for the next."""
         if self._thread is not None:
             self._todo.put(None)
-            self._thread.join(2.0)
+            self._thread.join(_END_S)
 
     def _put(self, what: str, job: Job) -> None:
         self._states[job.key] = what

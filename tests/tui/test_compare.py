@@ -94,7 +94,7 @@ async def test_keys_of_the_overlay(pair: Lab) -> None:
         await pilot.press("0")
         assert view.options.x_limits is None
         await pilot.press("x")
-        await until(pilot, "over hours")
+        await until(pilot, "over time")
         shown = app.screen.shown()
         assert shown is not None
         assert [row[1] for row in shown.rows] == ["base", "wide"]

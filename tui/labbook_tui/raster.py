@@ -84,7 +84,8 @@ def dots(bottom: Floats, top: Floats, low: float, high: float, rows: int) -> Boo
     What lies outside [low, high] is drawn at the border, never left out.
     """
     known = np.isfinite(bottom)
-    scale = (rows - 1) / (high - low) if high > low else 0.0
+    # a span near the smallest number has no inverse
+    scale = (rows - 1) / (high - low) if high - low > 1e-300 else 0.0
     first = np.rint((high - np.where(known, top, low)) * scale).clip(0, rows - 1)
     last = np.rint((high - np.where(known, bottom, low)) * scale).clip(0, rows - 1)
     row = np.arange(rows)[:, None]
