@@ -45,6 +45,8 @@ _STALE_NS = 120 * 10**9
 _UNWANTED_NS = 7 * 86_400 * 10**9
 _TOUCH_S = 3600.0
 _BEAT_S = 5.0
+_Id = tuple[str, str]
+"""Run and key: a run that repeats another has checkpoints with the same keys."""
 _END_S = 10.0
 """What is to be let go at the end takes milliseconds, but the machine may be busy."""
 
@@ -114,25 +116,25 @@ class Holder:
         self._budget = budget
         self._is_newest_first = is_newest_first
         self._wake = wake
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[_Id, Job] = {}
         """Asked for, and not settled."""
-        self._states: dict[str, str] = {}
-        self._faults: dict[str, str] = {}
+        self._states: dict[_Id, str] = {}
+        self._faults: dict[_Id, str] = {}
         self._todo: queue.SimpleQueue[tuple[str, Job] | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._touched = time.monotonic()
 
     def ask(self, job: Job, is_due: bool = False) -> None:
         """Hold the checkpoint of `job`, once; `is_due` asks again, whatever the budget."""
-        if not is_due and job.key in self._states:
+        if not is_due and _id(job) in self._states:
             return
-        if is_due and self._states.get(job.key) in {"asked", "due"}:
+        if is_due and self._states.get(_id(job)) in {"asked", "due"}:
             return
         self._put("due" if is_due else "asked", job)
 
     def fault(self, job: Job) -> str | None:
         """Why it could not be held when it was due; told once."""
-        return self._faults.pop(job.key, None)
+        return self._faults.pop(_id(job), None)
 
     def is_held(self, job: Job) -> bool:
         """Whether it can be pinned from what is held."""
@@ -146,8 +148,8 @@ class Holder:
 
     def release(self, paths: RunPaths, key: str) -> None:
         """The key is settled. Removing gigabytes may take long, so the thread does it."""
-        job = self._jobs.pop(key, None)
-        self._states.pop(key, None)
+        job = self._jobs.pop((paths.id, key), None)
+        self._states.pop((paths.id, key), None)
         if job is not None:
             self._todo.put(("let go", job))
         elif _record(paths, key).exists() or _folder(paths, key).exists():
@@ -160,8 +162,8 @@ class Holder:
             self._thread.join(_END_S)
 
     def _put(self, what: str, job: Job) -> None:
-        self._states[job.key] = what
-        self._jobs[job.key] = job
+        self._states[_id(job)] = what
+        self._jobs[_id(job)] = job
         self._start()
         self._todo.put((what, job))
 
@@ -188,7 +190,7 @@ class Holder:
     def _hold(self, job: Job, is_due: bool) -> None:
         """One checkpoint; whatever goes wrong, its turn comes all the same."""
         if self.is_held(job):
-            self._states[job.key] = "held"  # by another watcher, or by one before us
+            self._states[_id(job)] = "held"  # by another watcher, or by one before us
             return
         folder = _folder(job.paths, job.key)
         try:
@@ -197,8 +199,8 @@ class Holder:
             done = False  # if it changed, the next look says what became of it
             pins.unpin(folder)
             if is_due and not isinstance(error, pins.Moved):
-                self._faults[job.key] = f"it cannot be pinned: {error}"
-        self._states[job.key] = "held" if done else "not held"
+                self._faults[_id(job)] = f"it cannot be pinned: {error}"
+        self._states[_id(job)] = "held" if done else "not held"
         if done or is_due:
             self._wake()
         if done:
@@ -256,7 +258,7 @@ class Holder:
                     pass  # it is gone, or not ours: the worst is that it is let go in a week
 
     def _held(self) -> list[Job]:
-        return [job for job in list(self._jobs.values()) if self._states.get(job.key) == "held"]
+        return [job for job in list(self._jobs.values()) if self._states.get(_id(job)) == "held"]
 
     def _fit(self) -> None:
         """Let go of what is above the budget, those whose turn comes last first."""
@@ -269,14 +271,14 @@ class Holder:
         for job in by_turn:
             if total <= self._budget:
                 break
-            if used.get(job.key):
+            if used.get(_id(job)):
                 text = (
                     "pin budget: the training removed it before its turn came, and "
                     f"{_bytes(self._budget)} of such checkpoints are kept already (--pin-budget)"
                 )
                 reasons.write(job.paths.reasons, job.key, job.reason(text, "skipped"))
-                total -= used[job.key]
-                self._states[job.key] = "let go"
+                total -= used[_id(job)]
+                self._states[_id(job)] = "let go"
                 let_go(job.paths, job.key)
         self._wake()
 
@@ -295,6 +297,10 @@ class _Beat:
         if time.monotonic() - self._last > _BEAT_S:
             self._last = time.monotonic()
             os.utime(self._folder)
+
+
+def _id(job: Job) -> _Id:
+    return job.facts.id, job.key
 
 
 def _folder(paths: RunPaths, key: str) -> Path:
@@ -365,9 +371,9 @@ def _beside(job: Job) -> Path | None:
     return None
 
 
-def _bytes_alone(held: list[Job]) -> dict[str, int]:
-    """Bytes by key that nothing but our pins keeps on the disk; of one file, once."""
-    links: dict[tuple[int, int], list[tuple[str, int, int]]] = {}
+def _bytes_alone(held: list[Job]) -> dict[_Id, int]:
+    """Bytes by run and key that nothing but our pins keeps on the disk; of one file, once."""
+    links: dict[tuple[int, int], list[tuple[_Id, int, int]]] = {}
     for job in held:
         top = _folder(job.paths, job.key) / job.found.path.name
         for name, *_ in job.whole.identity.files:
@@ -375,9 +381,9 @@ def _bytes_alone(held: list[Job]) -> dict[str, int]:
                 status = os.stat(top / name if name else top)
             except OSError:
                 continue
-            entry = (job.key, status.st_size, status.st_nlink)
+            entry = (_id(job), status.st_size, status.st_nlink)
             links.setdefault((status.st_dev, status.st_ino), []).append(entry)
-    used: dict[str, int] = {}
+    used: dict[_Id, int] = {}
     for entries in links.values():
         key, size, n_links = entries[0]
         if n_links <= len(entries):
