@@ -44,6 +44,12 @@ class Recorded:
         return found
 
     @property
+    def allowed(self) -> dict[str, str]:
+        """What the project allowed when the run was started: rule -> reason."""
+        found = (self.run.conditions.get("check") or {}).get("allow")
+        return dict(found) if isinstance(found, dict) else {}
+
+    @property
     def now_ns(self) -> int:
         """The time that counts for a run that still goes on."""
         return time.time_ns()
