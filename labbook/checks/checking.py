@@ -14,8 +14,10 @@ from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding, Report, Skipped
 from labbook.checks.folding import arranged
 from labbook.checks.isolation import undisturbed
+from labbook.checks.noting import note_in_run
 from labbook.checks.rule import Cannot, Rule, limits_of, matching, registry
 from labbook.checks.subject import Subject, as_subject
+from labbook.client.current import active
 from labbook.client.undisturbed import randomness_kept, seed_all
 from labbook.errors import MisuseError
 
@@ -40,7 +42,8 @@ def check(  # noqa: PLR0917  # the order is part of the contract
     work on copies: weights, buffers, optimizers, generators, flags and files are afterwards what
     they were. A rule that finds no time within `budget_s` (seconds) is skipped, never passed.
     `only` and `skip` take rules (`loss/sign`), areas (`loss`) and patterns (`fit/*`), `set` other
-    limits: `{"data/unshuffled.z": 6}`. `on_error(exception, last)` is called where the user's code
+    limits: `{"data/unshuffled.z": 6}`. Findings are events of the run that is being recorded, if
+    one is. `on_error(exception, last)` is called where the user's code
     raises, with the batch and output in hand. Raises `MisuseError` for unknown names.
     """
     started = time.monotonic()
@@ -60,7 +63,9 @@ def check(  # noqa: PLR0917  # the order is part of the contract
     report = Report(
         whole.name or "subject", tuple(findings), tuple(skipped), tuple(passed), seed=seed
     )
-    return concluded(report, whole.allow, started)
+    report = concluded(report, whole.allow, started)
+    note_in_run(report, active())
+    return report
 
 
 def chosen_rules(what: str, only: Iterable[str], skip: Iterable[str]) -> list[Rule]:
