@@ -76,7 +76,7 @@ class Free:
 
     seen: Trace
     roots: list[Tensor]
-    output: Callable[[], Any]
+    made: Callable[[list[Tensor]], Any]
     loss: Callable[[Any], Tensor]
     tail: frozenset[str]
 
@@ -92,9 +92,17 @@ class Free:
             with torch.no_grad():
                 root.copy_(drawn)
 
+    def output(self) -> Any:
+        """The output as the roots are now."""
+        return self.made(self.roots)
+
     def value(self) -> Tensor:
         """The loss now, with its graph."""
         return self.loss(self.output())
+
+    def value_of(self, roots: list[Tensor]) -> Tensor:
+        """The loss of these numbers in place of the roots."""
+        return self.loss(self.made(roots))
 
     def gradients(self) -> list[Tensor]:
         """Of the loss by the roots; zeros where it does not depend on one."""
@@ -144,12 +152,14 @@ def free_of(bench: Bench, seen: Trace) -> Free:
             roots[id(root)] = torch.zeros_like(root, dtype=torch.float32).requires_grad_()
         made[id(leaf)] = (id(root), tail)
 
-    def output() -> Any:
+    def output(given: list[Tensor]) -> Any:
+        by_id = dict(zip(roots, given, strict=True))
+
         def value(tensor: Tensor) -> Tensor:
             if id(tensor) not in made:
                 return tensor.detach()
             root, tail = made[id(tensor)]
-            result = roots[root].clone()  # a loss may write into its output
+            result = by_id[root].clone()  # a loss may write into its output
             for call in tail:
                 result = call.function(result, *call.args[1:], **call.kwargs)
             return result

@@ -30,7 +30,15 @@ from tests.checks.programs_loss import (
     trainer,
 )  # fmt: skip
 
-RULES = ["loss", "data/target-range", "data/target-dtype", "grad/loss-detached", "optim/ascent"]
+RULES = [
+    "loss",
+    "model/output-range",
+    "data/target-scale",
+    "data/target-range",
+    "data/target-dtype",
+    "grad/loss-detached",
+    "optim/ascent",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -470,3 +478,117 @@ def test_fractions_that_are_cut_are_found():
 def test_signs_as_targets_are_right_for_a_margin():
     assert SIGNS.min() == -1
     assert alarms(labbook.check(CLEAN["hinge"], only=RULES)) == []
+
+
+# ------------------------------------------------------------- floor, weights, range, scale
+
+
+def bounded(o, y):
+    return F.cross_entropy(o / (1 + o.abs()), y)
+
+
+def test_scores_that_cannot_reach_the_targets_are_found():
+    assert "could be" in found(parts(mlp(), bounded, X, CLASS), "loss/floor").evidence
+
+
+def test_a_floor_of_smoothed_or_soft_targets_is_right():
+    for name in ("label smoothing", "soft targets", "cosine", "weighted"):
+        assert labbook.check(CLEAN[name], only=["loss/floor"]).passed == ("loss/floor",), name
+
+
+RARE = torch.where(torch.arange(256) % 16 == 0, 1, 0)
+RARE[::64] = 2
+FEATURES = torch.randn(256, 12, generator=torch.Generator().manual_seed(9))
+COUNTS = torch.bincount(RARE).float()
+
+
+def weighted(weight, out=3):
+    return parts(mlp(out), nn.CrossEntropyLoss(torch.as_tensor(weight)), FEATURES, RARE)
+
+
+@pytest.mark.parametrize(
+    ("weight", "status", "text"),
+    [
+        (COUNTS / COUNTS.mean(), "warn", "grow with"),
+        ((COUNTS.mean() / COUNTS)[[2, 0, 1]], "warn", "another order"),
+        (torch.tensor([1.0, 0.0, 1.0]), "warn", "weight 0 for class 1"),
+        (torch.ones(4), "fail", "4 class weights for 3 classes"),
+    ],
+)
+def test_weights_that_do_not_fit_are_found(weight, status, text):
+    finding = found(weighted(weight) | {"train": None}, "loss/class-weights")
+    assert finding.status == status
+    assert text in finding.evidence
+
+
+@pytest.mark.parametrize(
+    "weight", [COUNTS.mean() / COUNTS, torch.tensor([1.0, 2.0, 1.5]), torch.tensor([0.0, 1.0, 1.0])]
+)
+def test_weights_that_fit_are_right(weight):
+    assert alarms(labbook.check(weighted(weight), only=["loss/class-weights"])) == []
+
+
+def test_a_positive_weight_upside_down_is_found():
+    rare = (RARE > 0).float()[:, None]
+    upside = parts(mlp(1), nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1 / 15])), FEATURES, rare)
+    assert "rare positives need" in found(upside, "loss/class-weights").evidence
+    right = parts(mlp(1), nn.BCEWithLogitsLoss(pos_weight=torch.tensor([15.0])), FEATURES, rare)
+    assert alarms(labbook.check(right, only=RULES)) == []
+
+
+def test_a_loss_that_never_moves_is_found():
+    single = parts(mlp(1), lambda o, y: F.cross_entropy(o, 0 * y), X, CLASS)
+    assert "one and the same loss" in found(single, "loss/constant").evidence
+
+    def still(model, optimizer, n_steps):
+        for _ in range(n_steps):
+            F.cross_entropy(model(X), CLASS).backward()
+            optimizer.step()
+
+    frozen = parts(mlp(), F.cross_entropy, X, CLASS, train=still)
+    frozen["optimizer"] = lambda model: torch.optim.SGD(model.parameters(), 0.0)
+    assert "at each of 20 steps" in found(frozen, "loss/constant").evidence
+
+
+@pytest.mark.parametrize(
+    ("last", "loss", "target", "status"),
+    [
+        (nn.Sigmoid(), F.mse_loss, VALUE, "fail"),
+        (nn.ReLU(), nn.L1Loss(), VALUE, "fail"),
+        (nn.Tanh(), nn.HuberLoss(), 3 * VALUE, "fail"),
+        (nn.ReLU(), nn.BCEWithLogitsLoss(), BINARY, "fail"),
+        (nn.ReLU(), F.cross_entropy, CLASS, "warn"),
+        (nn.Tanh(), F.cross_entropy, CLASS, "warn"),
+    ],
+)
+def test_outputs_that_are_kept_from_the_targets_are_found(last, loss, target, status):
+    out = 5 if target is CLASS else 1
+    finding = found(parts(mlp(out, last), loss, X, target), "model/output-range")
+    assert (finding.status, type(last).__name__ in finding.where) == (status, True)
+
+
+def test_bounds_that_hold_the_targets_are_right():
+    held = parts(mlp(1, nn.Sigmoid()), F.mse_loss, X, BINARY)
+    scaled = parts(mlp(1, nn.Tanh()), lambda o, y: F.mse_loss(4 * o, y), X, VALUE.clamp(-3, 3))
+    for subject in (held, scaled):
+        assert alarms(labbook.check(subject, only=RULES)) == []
+
+
+@pytest.mark.parametrize("target", [500 * VALUE, 1e-4 * VALUE, VALUE + 90])
+def test_targets_of_another_size_are_found(target):
+    assert found(parts(mlp(1), F.mse_loss, X, target), "data/target-scale").status == "warn"
+
+
+class Rescaled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = mlp(1)()
+
+    def forward(self, x):
+        return self.body(x) * 500 + 90
+
+
+def test_a_model_that_scales_its_outputs_is_right():
+    scaled = parts(Rescaled, F.mse_loss, X, 500 * VALUE + 90)
+    assert alarms(labbook.check(scaled, only=RULES)) == []
+    assert labbook.check(CLEAN["mlp"], only=["data/target-scale"]).skipped

@@ -176,8 +176,8 @@ def blocked(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if not is_all and share <= limits["share"]:
         return
     by = _clamp(bench, free)
-    if is_all and by is None and not free.value().requires_grad:
-        raise Cannot("the loss does not depend on the outputs")
+    if is_all and by is None and is_same(free, bench.seed):
+        raise Cannot("the loss does not depend on the outputs at all: loss/constant")
     is_hinge = bench.shared(loss_kind) in {"hinge", "contrastive", "ctc"}
     if by is None and not is_all:
         if not is_hinge:
@@ -193,6 +193,18 @@ def blocked(bench: Bench, limits: Limits) -> Iterator[Finding]:
         evidence=f"{share:.0%} of free outputs get no gradient{how}",
         fix=f"drop {by.name}() from the way to the loss" if by is not None else BLOCKED.fix,
     )
+
+
+def is_same(free: Free, seed: int) -> bool:
+    """Whether free outputs of four draws have one and the same loss."""
+    import torch
+
+    values = []
+    with torch.no_grad():
+        for n in range(4):
+            free.start(scale=1.0, seed=seed + n)
+            values.append(free.value().double().item())
+    return all(abs(value - values[0]) <= 1e-7 * abs(values[0]) for value in values)
 
 
 def _loss_place(bench: Bench) -> str:
