@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import leaves
-from labbook.checks.place import caller
+from labbook.checks.place import OURS, caller
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -77,6 +78,8 @@ def calls_heard(into: Calls) -> Iterator[None]:
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             result = func(*args, **(kwargs or {}))
+            if sys._getframe(1).f_code.co_filename.startswith(OURS):
+                return result  # a hook of ours, not the user's code
             given = list(leaves((args, kwargs)))
             parameters = [t for t in given if isinstance(t, torch.nn.Parameter)]
             if parameters and into.is_open and _is_use(func, parameters, result):
@@ -111,7 +114,7 @@ _READ = {"data", "T", "mT", "H", "mH", "real", "imag"}
 """Properties of a tensor that give its values."""
 
 
-def _is_use(func: Any, parameters: list[Tensor], result: Any) -> bool:
+def _is_use(func: Any, parameters: Sequence[Tensor], result: Any) -> bool:
     """Whether values of the parameters go into the result; asking for a shape or grad is not."""
     if getattr(func, "__name__", "") == "__get__":
         return _name(func) in _READ

@@ -6,6 +6,7 @@ direction over the outputs, because the sum of a softmax has no gradient at all.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -191,7 +192,7 @@ def _ratio(bench: Bench, tensor: Tensor, sources: list[Tensor], n: int) -> float
         others = max(others, float(size.max()))
     if own == 0.0 and others == 0.0:
         return None
-    if own != own or others != others:
+    if not math.isfinite(own) or not math.isfinite(others):
         raise Cannot("the gradients are not finite")
     return others / own if own else float("inf")
 
@@ -204,18 +205,16 @@ def _by_value(bench: Bench, model: nn.Module, batch: Batch, n: int) -> float | N
     import torch
 
     chosen = min(2, n - 1)
-    rest = [i for i in range(n) if i != chosen]
-    rest = rest[1:] + rest[:1]
-    others = [*rest[:chosen], chosen, *rest[chosen:]]
+    others = [i if i == chosen else 0 for i in range(n)]  # not a permutation: means change too
     changed = batch.take(others)
     with torch.no_grad():
         one, other = (_plain(bench, model, b) for b in (batch, changed))
     moved, own = 0.0, 0.0
     pairs = zip(per_example(bench, one, n), per_example(bench, other, n), strict=False)
     for a, b in pairs:
-        a, b = a.reshape(n, -1).double(), b.reshape(n, -1).double()
-        moved = max(moved, float((a[chosen] - b[chosen]).abs().max()))
-        own = max(own, float((a - a[chosen]).abs().max()))
+        rows, changed_rows = a.reshape(n, -1).double(), b.reshape(n, -1).double()
+        moved = max(moved, float((rows[chosen] - changed_rows[chosen]).abs().max()))
+        own = max(own, float((rows - rows[chosen]).abs().max()))
     if own == 0.0 and moved == 0.0:
         return None
     share = moved / own if own else float("inf")

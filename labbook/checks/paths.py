@@ -80,7 +80,7 @@ def _dead(call: Call) -> str:
     made = made.detach()
     if call.name in _RECTIFIERS or call.name in {"round", "sign", "floor", "ceil"}:
         low, high = float(made.min()), float(made.max())
-        if low == high:
+        if low == high and (low == 0 or call.name not in {"relu", "relu_", "clamp_min"}):
             return f"{low:g}"
         if call.name in {"round", "sign", "floor", "ceil"}:
             return "steps without slope"

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["caller", "is_users", "place_of", "place_of_error", "shown"]
+__all__ = ["OURS", "caller", "is_users", "place_of", "place_of_error", "shown"]
 
-_OURS = str(Path(__file__).resolve().parent.parent)
+OURS = str(Path(__file__).resolve().parent.parent)
+"""The folder of labbook's own code."""
 _OUTSIDE = tuple(
     os.path.realpath(path)
     for name, path in sysconfig.get_paths().items()
@@ -27,7 +28,9 @@ def is_users(filename: str) -> bool:
     if filename.startswith("<") and not filename.startswith("<ipython"):
         return False
     real = os.path.realpath(filename)
-    return not real.startswith((_OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
+    if {"site-packages", "dist-packages"} & set(Path(real).parts):  # of whatever environment
+        return False
+    return not real.startswith((OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
 
 
 def shown(filename: str, line: int, name: str = "") -> str:

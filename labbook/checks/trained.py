@@ -161,7 +161,8 @@ def _looked_at(found: Trained, bench: Bench) -> Iterator[None]:
             seen = Seen(name, parameter, parameter.detach().clone(), not parameter.requires_grad)
             found.seen[name] = seen
             if parameter.requires_grad:
-                after.callback(parameter.register_hook(partial(_gradient, seen)).remove)
+                hook: Any = parameter.register_hook
+                after.callback(hook(partial(_gradient, seen)).remove)
         if found.optimizer is not None:
             found.held |= _ids(found.optimizer)
         before = partial(_before_step, found)

@@ -38,6 +38,14 @@ OURS = [
 ]  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(n)
+
+
 def found_in(parts: dict[str, Any], only=OURS):
     report = labbook.check(parts, budget_s=120, only=only)
     assert not report.crashed, report.crashed[0].trace
@@ -198,7 +206,7 @@ NO_GRADIENT = {
     "detach": (lambda h: h.detach(), "detach"),
     "data": (lambda h: h.data, "data"),
     "no_grad": (no_grad, "torch.no_grad()"),
-    "tensor": (lambda h: torch.tensor(h), "tensor"),
+    "tensor": (torch.tensor, "tensor"),
     "numpy": (lambda h: torch.from_numpy(h.detach().numpy()), "detach"),
     "argmax": (lambda h: F.one_hot(h.argmax(-1), 16).float(), "argmax"),
     "compare": (lambda h: (h > 0).float(), "gt"),

@@ -126,10 +126,7 @@ def _grows(large: Sequence[int], small: Sequence[int], n: int, m: int) -> bool:
 
 
 def _place(bench: Bench) -> str:
-    source = bench.subject.model
-    is_made = not hasattr(source, "named_modules")
-    model = bench.model() if is_made else source
-    return place_of(type(model)) or place_of(source)
+    return place_of(type(bench.model()))
 
 
 @MIXING.on_subject

@@ -116,8 +116,10 @@ def unregistered(bench: Bench, limits: Limits) -> Iterator[Finding]:
 
 
 def _of_the_loss(bench: Bench) -> set[int]:
+    import torch
+
     loss = bench.subject.loss
-    return {id(p) for p in loss.parameters()} if hasattr(loss, "parameters") else set()
+    return {id(p) for p in loss.parameters()} if isinstance(loss, torch.nn.Module) else set()
 
 
 def _global(bench: Bench) -> set[int]:

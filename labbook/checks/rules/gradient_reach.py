@@ -58,8 +58,8 @@ ZERO = Rule(
     kind="probe",
     stage="gradient",
     says="parameters get gradients of exactly zero",
-    formula="max |gradient| = 0 over all backward passes of the first steps; a bias beside a weight "
-    "that learns, or one of several like parts in a list: a note",
+    formula="max |gradient| = 0 over all backward passes of the first steps; a bias beside a "
+    "weight that learns, or one of several like parts in a list: a note",
     needs=("loader",),
     follows=(
         "optim/rate-zero",
@@ -197,6 +197,8 @@ def _place(model: nn.Module, one: Seen) -> str:
     """Where the module that holds a parameter's module is written."""
     owner = one.name.rpartition(".")[0]
     parent = model.get_submodule(owner.rpartition(".")[0])
+    if type(parent).__module__.startswith("torch."):  # a list or a sequence
+        parent = model
     place = place_of(type(parent))
     return f"{owner or one.name} of {place}" if ":" in place else owner or one.name
 

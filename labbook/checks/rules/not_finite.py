@@ -56,7 +56,7 @@ GRADIENT = Rule(
 def weights(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at every parameter and running statistic."""
     model = bench.model()
-    tensors = list(model.named_parameters())
+    tensors: list[tuple[str, Any]] = list(model.named_parameters())
     tensors += [(n, b) for n, b in model.named_buffers() if n.endswith(("_mean", "_var"))]
     bad = [(name, t) for name, t in tensors if not _is_finite(t)]
     if bad:
@@ -169,7 +169,7 @@ def _node(bench: Bench, batch: Any) -> tuple[str, str]:
     calls: list[Call] = []
     with torch_calls(calls):
         outcome = bench.run(model, batch)
-    made = {}
+    made: dict[Any, Call] = {}
     for call in calls:
         for t in leaves(call.result):
             if t.grad_fn is not None:

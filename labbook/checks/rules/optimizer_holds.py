@@ -89,10 +89,12 @@ DUPLICATE = Rule(
 
 def _held(bench: Bench) -> tuple[nn.Module, list[Tensor]]:
     """The model and what its optimizer holds; the user's own where they gave both as objects."""
+    import torch
+
     source = bench.subject.optimizer
     if hasattr(source, "param_groups"):
         model = bench.subject.model
-        if not hasattr(model, "named_parameters"):
+        if not isinstance(model, torch.nn.Module):
             raise Cannot(
                 "an optimizer object beside a function that makes the model: give a "
                 "function optimizer(model)"
@@ -221,8 +223,7 @@ def frozen(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if not stuck and bench.subject.train is not None:
         stuck, names = _frozen_by_train(bench, names)
         where = place_of(bench.subject.train)
-    stuck -= _beside_adapters(model)
-    if not stuck:
+    if not stuck or _beside_adapters(model):
         return
     held_names = [names[id(p)] for p in held if id(p) in names] or list(names.values())
     share = len(stuck) / max(1, len(held_names))
@@ -252,8 +253,11 @@ def _frozen_by_train(bench: Bench, names: dict[int, str]) -> tuple[set[str], dic
 
 
 def _frozen_place(bench: Bench, stuck: Sequence[str]) -> str:
+    import torch
+
     source = bench.subject.model
-    return stuck[0] if hasattr(source, "named_modules") else place_of(source) or stuck[0]
+    is_made = not isinstance(source, torch.nn.Module)
+    return (place_of(source) if is_made else "") or stuck[0]
 
 
 def _last_layer(model: nn.Module) -> set[str]:
@@ -267,7 +271,7 @@ def _last_layer(model: nn.Module) -> set[str]:
     return found
 
 
-_ADAPTER = re.compile(r"lora|adapter|dora|delta|(^|[._])(a|b|down|up)($|[._])", re.IGNORECASE)
+_ADAPTER = re.compile(r"lora|adapter|dora|delta", re.IGNORECASE)
 """Names of trainable parts that make a frozen neighbour meant."""
 
 
@@ -281,8 +285,10 @@ def _beside_adapters(model: nn.Module) -> set[str]:
         owner = name.rpartition(".")[0]
         beside = [q for q in modules[owner]._parameters.values() if q is not None]
         parent = modules[owner.rpartition(".")[0]]
-        near = [n for n, q in parent.named_parameters() if q.requires_grad]
-        if any(q.requires_grad for q in beside) or any(_ADAPTER.search(n) for n in near):
+        if parent is not model:
+            beside += [q for q in parent._parameters.values() if q is not None]
+        near = [n for n, q in parent.named_parameters() if q.requires_grad and _ADAPTER.search(n)]
+        if near or any(q.requires_grad for q in beside):
             found.add(name)
     return found
 
