@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-__all__ = ["Mixing", "few", "mixing", "per_example", "time_first"]
+__all__ = ["Mixing", "few", "mixing", "per_example", "stepped", "time_first"]
 
 _PRIMES = (7, 11, 13, 5, 3, 2)
 
@@ -245,3 +245,12 @@ def _first_call(bench: Bench, model: nn.Module, batch: Batch, n: int) -> tuple[s
 def _has_rows(tensor: torch.Tensor, n: int) -> bool:
     floats = tensor.is_floating_point() and tensor.requires_grad
     return floats and tensor.ndim > 0 and len(tensor) > 0 and len(tensor) % n == 0
+
+
+def stepped(bench: Bench) -> nn.Module:
+    """A model after three steps: what starts at zero is open."""
+    model = bench.model()
+    optimizer = bench.stepper(model)
+    for batch in bench.first(3):
+        bench.step(model, optimizer, batch)
+    return model.eval()

@@ -21,12 +21,17 @@ REAL = (X @ torch.randn(12, 1, generator=G)) + 0.1 * torch.randn(96, 1, generato
 IMAGES = torch.randn(64, 3, 8, 8, generator=G)
 DIGITS = (IMAGES.mean((1, 2, 3)) > 0).long()
 SERIES = torch.randn(64, 9, 4, generator=G)
+MASK = (torch.rand(64, 12, generator=G) < 0.3).long()
 TEXT = torch.randint(0, 17, (64, 13), generator=G)
 BITS = (X[:, :5] > 0).float()
 
 
 def loader(*tensors, size=16):
     return DataLoader(TensorDataset(*tensors), size, shuffle=True)
+
+
+def loader_of(rows):
+    return DataLoader(rows, 16)
 
 
 def adam(model):
@@ -116,6 +121,10 @@ def token_loss(output, target):
     return F.cross_entropy(output.flatten(0, 1), target.flatten())
 
 
+def masked_loss(output, target):
+    return F.cross_entropy(output.flatten(0, 1), target.flatten(), ignore_index=-100)
+
+
 def shift_inside(output, target):
     return F.cross_entropy(output[:, :-1].flatten(0, 1), target[:, 1:].flatten())
 
@@ -131,6 +140,17 @@ class CharRnn(nn.Module):
 
     def forward(self, x):
         return self.head(self.rnn(self.emb(x))[0]).view(-1, 17)
+
+
+class Bidirectional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.emb = nn.Embedding(17, 8)
+        self.rnn = nn.LSTM(8, 8, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(16, 17)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.emb(x))[0])
 
 
 class Vae(nn.Module):
@@ -366,14 +386,6 @@ def nll(output, target):
     return F.gaussian_nll_loss(output[:, :1], target, output[:, 1:].exp())
 
 
-def without(module, kind):
-    return [p for p in module.parameters() if p.requires_grad]
-
-
-def text_first():
-    return DataLoader(TensorDataset(TEXT[:, :-1].t()[:12], TEXT[:, 1:].t()[:12]), 12)
-
-
 def time_major():
     streams = torch.randint(0, 17, (40, 6), generator=torch.Generator().manual_seed(1))
     return [(streams[i : i + 8], streams[i + 1 : i + 9].reshape(-1)) for i in (0, 8, 16, 24)]
@@ -393,7 +405,7 @@ def byol():
 
 def own_loss():
     rows = [{"input_ids": t, "labels": t.clone()} for t in TEXT[:, :12]]
-    return {"model": OwnLoss, "loader": DataLoader(rows, 16), "optimizer": adam}
+    return {"model": OwnLoss, "loader": loader_of(rows), "optimizer": adam}
 
 
 def echo():
@@ -423,6 +435,11 @@ CLEAN: dict[str, Callable[[], dict[str, Any]]] = {
         "train": loop_of(time_major(), CE),
     },
     "echo": echo,
+    "masked": lambda: program(
+        lambda: Transformer(False), masked_loss, TEXT[:, :12].where(MASK == 0, 16),
+        TEXT[:, :12].where(MASK == 1, -100),
+    ),
+    "text autoencoder": lambda: program(Bidirectional, token_loss, TEXT[:, :12], TEXT[:, :12]),
     "autoencoder": lambda: program(lambda: mlp(12, 4), F.mse_loss, X, X.clone()),
     "vae": lambda: program(Vae, elbo, X, X.clone()),
     "regression": lambda: program(lambda: mlp(1), F.mse_loss, X, REAL),

@@ -21,20 +21,23 @@ from tests.checks.programs_model import (
     REAL,
     SERIES,
     TEXT,
+    OwnLoss,
     Transformer,
     X,
     adam,
     loader,
+    loader_of,
     loop_of,
     mlp,
     program,
+    shift_inside,
     token_loss,
 )  # fmt: skip
 
 CE = F.cross_entropy
 OURS = [
     "model", "grad/none", "grad/zero", "grad/tiny", "grad/nonfinite", "loss/nonfinite-forward",
-    "optim",
+    "optim", "lm",
 ]  # fmt: skip
 
 
@@ -192,6 +195,77 @@ def test_a_mean_over_the_batch_is_found():
 class Mean(nn.Module):
     def forward(self, x):
         return x.mean(0, keepdim=True)
+
+
+# ---------------------------------------------------------------- language
+
+
+class Leaking(Transformer):
+    def forward(self, x):
+        return self.head(self.blocks(self.emb(x) + self.pos[: x.shape[1]]))
+
+
+class Turned(Transformer):
+    """The mask is turned the wrong way."""
+
+    def forward(self, x):
+        mask = nn.Transformer.generate_square_subsequent_mask(x.shape[1]).t()
+        return self.head(self.blocks(self.emb(x) + self.pos[: x.shape[1]], mask=mask))
+
+
+class Both(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.emb = nn.Embedding(17, 8)
+        self.rnn = nn.GRU(8, 8, batch_first=True, bidirectional=True)
+        self.head = nn.Linear(16, 17)
+
+    def forward(self, x):
+        return self.head(self.rnn(self.emb(x))[0])
+
+
+class Padded(nn.Module):
+    """A convolution that is padded on both sides; outputs (N, V, T)."""
+
+    def __init__(self):
+        super().__init__()
+        self.emb, self.conv = nn.Embedding(17, 8), nn.Conv1d(8, 17, 3, padding=1)
+
+    def forward(self, x):
+        return self.conv(self.emb(x).transpose(1, 2))
+
+
+@pytest.mark.parametrize("model", [Leaking, Turned, Both])
+def test_a_look_at_the_future_is_found(model):
+    [found] = alarms(found_in(program(model, token_loss, TEXT[:, :-1], TEXT[:, 1:])))
+    assert (found.rule, found.status) == ("lm/future-leak", "fail")
+
+
+def test_a_look_at_the_future_is_found_where_positions_are_last():
+    [found] = alarms(found_in(program(Padded, CE, TEXT[:, :-1], TEXT[:, 1:])))
+    assert (found.rule, found.status) == ("lm/future-leak", "fail")
+
+
+@pytest.mark.parametrize(
+    ("loss", "x", "y", "status", "says"),
+    [
+        (token_loss, TEXT[:, :12], TEXT[:, :12], "fail", "the token that it was given"),
+        (shift_inside, TEXT[:, :-1], TEXT[:, 1:], "fail", "the token after the next"),
+        (token_loss, TEXT[:, 1:], TEXT[:, :-1], "warn", "the token before"),
+        (token_loss, TEXT[:, :-2], TEXT[:, 2:], "fail", "the token after the next"),
+    ],
+)
+def test_targets_that_are_not_the_next_token_are_found(loss, x, y, status, says):
+    [found] = alarms(found_in(program(Transformer, loss, x, y.clone())))
+    assert (found.rule, found.status) == ("lm/target-not-shifted", status)
+    assert says in found.evidence
+
+
+def test_a_model_that_shifts_its_labels_twice_is_found():
+    rows = [{"input_ids": t[:-1], "labels": t[1:]} for t in TEXT]
+    parts = {"model": OwnLoss, "loader": loader_of(rows), "optimizer": adam}
+    [found] = alarms(found_in(parts))
+    assert (found.rule, found.status) == ("lm/target-not-shifted", "fail")
 
 
 # ---------------------------------------------------------------- gradients

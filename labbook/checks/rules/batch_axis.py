@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding
-from labbook.checks.mixing import Mixing, few, mixing, per_example
+from labbook.checks.mixing import Mixing, few, mixing, per_example, stepped
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.torch_calls import Call, torch_calls
@@ -136,7 +136,7 @@ def mixed(bench: Bench, limits: Limits) -> Iterator[Finding]:
     model = bench.model().eval()
     found = mixing(bench, model, batch)
     if found is None:
-        found = mixing(bench, _stepped(bench), batch)
+        found = mixing(bench, stepped(bench), batch)
     if found is None:
         raise Cannot("the output depends on no input")
     if found.share > limits["share"]:
@@ -165,15 +165,6 @@ def _mixes(bench: Bench, model: nn.Module, found: Mixing, limits: Limits) -> Fin
 
 def _by(found: Mixing) -> str:
     return f"first in {found.call}" if found.call else "no single call found"
-
-
-def _stepped(bench: Bench) -> nn.Module:
-    """A model after three steps: what starts at zero is open."""
-    model = bench.model()
-    optimizer = bench.stepper(model)
-    for batch in bench.first(3):
-        bench.step(model, optimizer, batch)
-    return model.eval()
 
 
 def _norms_frozen(model: nn.Module) -> nn.Module:
