@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,8 @@ def _hear(into: Calls, func: Any, given: list[Tensor], result: Any) -> None:
         return
     if name in {"grad", "is_leaf", "shape", "zero_", "size", "register_hook"}:
         return
+    if _is_in_function():
+        return
     where = caller(3)
     how = name if torch.is_grad_enabled() else "torch.no_grad()"
     if (how, where) in into.seen or len(into.cuts) >= _MOST_CUTS:
@@ -109,6 +112,18 @@ def _hear(into: Calls, func: Any, given: list[Tensor], result: Any) -> None:
     into.seen.add((how, where))
     into.cuts.append(Cut(how, where, frozenset(graph_leaves(given))))
 
+
+def _is_in_function() -> bool:
+    """Whether this is inside forward() of an autograd function, where gradients are its own."""
+    frame = sys._getframe(3)
+    while frame is not None:
+        if frame.f_code.co_name == "apply" and frame.f_code.co_filename.endswith(_FUNCTION):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+_FUNCTION = os.path.join("torch", "autograd", "function.py")
 
 _READ = {"data", "T", "mT", "H", "mH", "real", "imag"}
 """Properties of a tensor that give its values."""

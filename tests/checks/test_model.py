@@ -37,7 +37,7 @@ from tests.checks.programs_model import (
 CE = F.cross_entropy
 OURS = [
     "model", "grad/none", "grad/zero", "grad/tiny", "grad/nonfinite", "loss/nonfinite-forward",
-    "optim", "lm",
+    "grad/input", "grad/check", "optim", "lm",
 ]  # fmt: skip
 
 
@@ -394,6 +394,119 @@ def test_tiny_gradients_are_a_note():
 class Scaled(nn.Module):
     def forward(self, x):
         return x * 1e-10
+
+
+class Ignoring(Net):
+    def forward(self, x):
+        return super().forward(torch.ones_like(x))
+
+
+class Twins(nn.Module):
+    """Takes two inputs, and uses the first twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = mlp(8), nn.Linear(16, 3)
+
+    def forward(self, x, other):
+        return self.head(torch.cat([self.body(x), self.body(x)], -1))
+
+
+def test_an_input_without_a_say_is_found():
+    [found] = alarms(found_in(classes(Ignoring)))
+    assert (found.rule, found.status) == ("grad/input", "fail")
+
+
+def test_a_zeroed_input_is_found():
+    class Zeroing(Net):
+        def forward(self, x):
+            return super().forward(x * 0)
+
+    [found] = alarms(found_in(classes(Zeroing)))
+    assert (found.rule, found.status) == ("grad/input", "fail")
+
+
+def test_the_second_input_without_a_say_is_found():
+    parts = {
+        "model": Twins, "loss": CE, "loader": loader(X, X.flip(0), CLASSES), "optimizer": adam
+    }  # fmt: skip
+    [found] = alarms(found_in(parts))
+    assert (found.rule, found.status) == ("grad/input", "fail")
+    assert "input 1" in found.evidence
+
+
+class Negated(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.tanh()
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return -g * (1 - x.tanh() ** 2)
+
+
+class Factor(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x**3
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * 2 * x**2
+
+
+class Rectify(torch.autograd.Function):
+    """A correct one, with a kink."""
+
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x.clamp(min=0)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * (x > 0)
+
+
+class Sign(torch.autograd.Function):
+    """Straight through a step, on purpose."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx, g):
+        return g
+
+
+@pytest.mark.parametrize("function", [Negated, Factor])
+def test_a_wrong_backward_is_found_at_its_class(function):
+    [found] = alarms(found_in(plant(function.apply)))
+    assert (found.rule, found.status) == ("grad/check", "fail")
+    assert "test_model.py:" in found.where
+    assert function.__name__ in found.evidence
+
+
+@pytest.mark.parametrize(("function", "status"), [(Rectify, []), (Sign, ["note"])])
+def test_a_backward_that_is_meant_is_not_alarmed(function, status):
+    report = found_in(plant(function.apply))
+    assert [f.status for f in report.findings] == status
+
+
+def test_a_value_changed_behind_autograds_back_is_found():
+    def behind(h):
+        h = h * 1
+        h.data.mul_(h.detach().sin())
+        return h
+
+    report = found_in(plant(behind))
+    assert "grad/check" in [f.rule for f in report.findings]
 
 
 # ---------------------------------------------------------------- the optimizer

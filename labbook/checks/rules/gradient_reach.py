@@ -234,6 +234,8 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if all(r == 0 for rates in seen.rates for r in rates) and seen.rates:
         raise Cannot("the learning rate is 0: what starts at zero stays closed")
     alarming = [s for s in found if not _is_harmless(bench, seen, s)]
+    if alarming and _is_of_the_input(bench, seen, alarming):
+        return
     shown = alarming or found
     way = bench.shared(paths)
     dead = way.dead(bench) if alarming else None
@@ -255,6 +257,22 @@ def _is_harmless(bench: Bench, seen: Trained, one: Seen) -> bool:
     if "bias" in own and any(s.largest > 0 for s in beside):
         return True
     return _has_live_sibling(bench, seen, one)
+
+
+def _is_of_the_input(bench: Bench, seen: Trained, found: Sequence[Seen]) -> bool:
+    """Whether only weights with biases that learn stand still, because the input has no say."""
+    from labbook.checks.rules.input_reach import disconnected
+
+    lone = [s for s in found if not _has_live_bias(seen, s)]
+    try:
+        return not lone and any(is_sure for _, is_sure in bench.shared(disconnected))
+    except Cannot:
+        return False
+
+
+def _has_live_bias(seen: Trained, one: Seen) -> bool:
+    bias = seen.seen.get(f"{one.name.rpartition('.')[0]}.bias".lstrip("."))
+    return bias is not None and bias.largest > 0
 
 
 @TINY.on_subject
