@@ -13,9 +13,11 @@ from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["caller", "is_users", "place_of", "place_of_error", "shown"]
+__all__ = ["OURS", "caller", "is_users", "place_of", "place_of_error", "shown"]
 
-_OURS = str(Path(__file__).resolve().parent.parent)
+OURS = str(Path(__file__).resolve().parent.parent)
+"""The folder of labbook's own code."""
+
 _CHECKS = str(Path(__file__).resolve().parent)
 _OUTSIDE = tuple(
     os.path.realpath(path)
@@ -30,9 +32,9 @@ def is_users(filename: str) -> bool:
     if filename.startswith("<") and not filename.startswith("<ipython"):
         return False
     real = os.path.realpath(filename)
-    if "/site-packages/" in real or "/dist-packages/" in real:  # of another environment, by a path
+    if {"site-packages", "dist-packages"} & set(Path(real).parts):  # of whatever environment
         return False
-    return not real.startswith((_OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
+    return not real.startswith((OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
 
 
 def shown(filename: str, line: int, name: str = "") -> str:
