@@ -26,6 +26,7 @@ __all__ = ["Pass", "class_labels", "given_x", "place_of_data", "train_pass", "va
 EXAMPLES: Final = 10_000
 BYTES: Final = 64 << 20
 SECONDS: Final = 6.0
+_DISTINCT: Final = 8
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ class Pass:
             batch.target is batch.raw or batch.target is _lone(batch) for batch in self.batches
         )
 
+    @cached_property
+    def is_rich(self) -> bool:
+        """Whether the median row has so many different values that it does not recur by chance."""
+        import torch
+
+        rows = torch.nan_to_num(self.rows[:64])
+        distinct = sorted(len(torch.unique(row)) for row in rows)[len(rows) // 2]
+        is_whole = not rows.is_floating_point() or bool((rows == rows.round()).all())
+        return distinct >= (4 if is_whole else 1) * _DISTINCT
+
     def index(self, batch: int, row: int) -> str:
         """How to name an example: by its index in the dataset, else by its place."""
         if batch < len(self.noted) and row < len(self.noted[batch]):
@@ -93,7 +104,8 @@ class Pass:
         """Some of them, in a line."""
         known = [self.names[i] for i in places[:most] if i < len(self.names)]
         if all(name.startswith("example ") for name in known):
-            text = "examples " + ", ".join(name.removeprefix("example ") for name in known)
+            text = ", ".join(name.removeprefix("example ") for name in known)
+            text = f"example{'s' if len(known) > 1 else ''} {text}"
         else:
             text = ", ".join(known)
         return text + (", …" if len(places) > most else "")

@@ -27,6 +27,8 @@ def is_users(filename: str) -> bool:
     if filename.startswith("<") and not filename.startswith("<ipython"):
         return False
     real = os.path.realpath(filename)
+    if not {"site-packages", "dist-packages"}.isdisjoint(real.split(os.sep)):
+        return False  # of another environment that this one sees
     return not real.startswith((_OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
 
 

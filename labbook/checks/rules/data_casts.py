@@ -91,10 +91,10 @@ QUANTIZED = Rule(
     kind="free",
     stage="data",
     says="standardized inputs were cut to whole numbers",
-    formula="all values whole, ≤ values different ones of both signs and 0, |mean| < 1, "
-    "0.3 < sd < 3: fail when more than 3 different values fall off from 0 to both sides, warn when "
-    "just -1, 0 and 1",
-    limits={"values": 16},
+    formula="all values whole, of both signs and ≥ 30 % of them 0, |mean| < 1, 0.3 < sd < 3, "
+    "a share ≥ within no farther from 0 than 3: fail when they fall off from 0 to both sides, warn "
+    "when just -1, 0 and 1",
+    limits={"within": 0.95},
     needs=("loader",),
     advice="how does standardization change integer data?",
     causes=("an integer array was standardized in place", "a cast to int8 or long after it"),
@@ -119,31 +119,28 @@ def quantized(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if not len(values) or bool((values != values.round()).any()):
         return
     found, counts = torch.unique(values, return_counts=True)
-    mean, sd = float(values.mean()), float(values.std(correction=0))
-    is_small = abs(mean) < 1 and 0.3 < sd < 3 and 3 <= len(found) <= limits["values"]
-    if not is_small or not (float(found.min()) < 0 < float(found.max())):
-        return
     share = {int(v): int(n) / len(values) for v, n in zip(found, counts, strict=True)}
-    if share.get(0, 0.0) < 0.3:
+    mean, sd = float(values.mean()), float(values.std(correction=0))
+    within = sum(part for value, part in share.items() if abs(value) <= 3)
+    is_score = abs(mean) < 1 and 0.3 < sd < 3 and within >= limits["within"]
+    if not is_score or min(share) >= 0 or max(share) <= 0 or share.get(0, 0.0) < 0.3:
         return
-    falls = _falls_off(share)
-    if len(found) > 3 and not falls:
+    if len(found) > 3 and not _falls_off(share):
         return
     say = QUANTIZED.fail if len(found) > 3 else QUANTIZED.warn
     yield say(
         value=float(len(found)),
-        limit=limits["values"],
         where=place_of_data(bench, "loader"),
-        evidence=f"the inputs hold only {', '.join(map(str, share))}: mean {mean:.2f}, standard "
-        f"deviation {sd:.2f} ({seen.xs[0].dtype})",
+        evidence=f"the inputs hold only {', '.join(map(str, list(share)[:16]))}: mean {mean:.2f}, "
+        f"standard deviation {sd:.2f} ({seen.xs[0].dtype})",
     )
 
 
 def _falls_off(share: dict[int, float]) -> bool:
-    """Whether shares only fall from 0 outwards, as those of standard scores."""
+    """Whether shares only fall from 0 to 3 and -3, as those of standard scores."""
     for side in (1, -1):
-        ordered = [share.get(side * k, 0.0) for k in range(max(map(abs, share)) + 1)]
-        if any(later > before for before, later in pairwise(ordered)):
+        ordered = [share.get(side * k, 0.0) for k in range(4)]
+        if any(later > before + 0.003 for before, later in pairwise(ordered)):
             return False
     return True
 

@@ -16,9 +16,6 @@ from labbook.checks.rule import Cannot, Limits, Rule
 if TYPE_CHECKING:
     from torch import Tensor
 
-_DISTINCT = 8
-"""A row with so many different values, not all whole numbers, does not come twice by chance."""
-
 
 @dataclass(frozen=True)
 class Overlap:
@@ -60,7 +57,7 @@ def overlap(bench: Bench) -> Overlap:
         tuple(val.names[i] for i in hits[:6] if i < len(val.names)),
         False,
         twins,
-        _is_rich(val),
+        val.is_rich,
     )
 
 
@@ -125,21 +122,6 @@ def _bytes_of(part: Tensor) -> Any:
     import torch
 
     return (part.float() if part.dtype is torch.bfloat16 else part).numpy()
-
-
-def _is_rich(seen: Pass) -> bool:
-    """Whether the median row has `_DISTINCT` values or more, not all of them whole."""
-    import torch
-
-    rows = seen.rows[:64]
-    if not rows.is_floating_point():
-        return len(rows) > 0 and _distinct(rows) >= 4 * _DISTINCT
-    is_whole = bool((rows == rows.round()).all())
-    return _distinct(torch.nan_to_num(rows)) >= (4 if is_whole else 1) * _DISTINCT
-
-
-def _distinct(rows: Tensor) -> int:
-    return sorted(len(row.unique()) for row in rows)[len(rows) // 2]
 
 
 VAL_IS_TRAIN = Rule(
@@ -255,7 +237,7 @@ DUP_IN_BATCH = Rule(
 def dup_in_batch(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Compare the rows of each batch."""
     seen = bench.shared(train_pass)
-    if not _is_rich(seen):
+    if not seen.is_rich:
         raise Cannot("inputs have so few values that equal ones say nothing")
     digests = _digests(seen)
     n_twice = n = n_torn = at = 0

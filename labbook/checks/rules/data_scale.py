@@ -19,17 +19,29 @@ _TALK = "check the min/max and mean/variance to catch mistakes like forgetting t
 
 
 def values_of(seen: Pass) -> Tensor:
-    """All finite numbers of the main input, as float64. `Cannot` for tokens and the like."""
+    """The finite numbers of the main input, as float64. `Cannot` for tokens and the like.
+
+    Without the one example in a hundred with the largest numbers: data/outlier-property names it.
+    """
     import torch
 
-    parts = [x.double().reshape(-1) for x in seen.xs if x.is_floating_point() and x.ndim > 1]
+    parts = [x.double() for x in seen.xs if x.is_floating_point() and x.ndim > 1 and len(x)]
     if not parts:
         raise Cannot("inputs are no floats")
-    values = torch.cat(parts)
+    tops = torch.cat([torch.nan_to_num(x).abs().reshape(len(x), -1).amax(1) for x in parts])
+    bound = float(tops.quantile(0.99)) if len(tops) >= 100 else float("inf")
+    values = torch.cat([x[t <= bound].reshape(-1) for x, t in _paired(parts, tops)])
     values = values[values.isfinite()]
     if not len(values):
         raise Cannot("no input is finite")
     return values
+
+
+def _paired(parts: list[Tensor], tops: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    at = 0
+    for part in parts:
+        yield part, tops[at : at + len(part)]
+        at += len(part)
 
 
 def entering(bench: Bench) -> Entry:
