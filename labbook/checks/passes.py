@@ -15,13 +15,22 @@ from typing import TYPE_CHECKING, Any, Final
 
 from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench
+from labbook.checks.origins import made_at
 from labbook.checks.place import is_users, place_of
 from labbook.checks.rule import Cannot
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Pass", "class_labels", "given_x", "place_of_data", "train_pass", "val_pass"]
+__all__ = [
+    "Pass",
+    "class_labels",
+    "given_x",
+    "place_of_data",
+    "place_of_loader",
+    "train_pass",
+    "val_pass",
+]
 
 EXAMPLES: Final = 10_000
 BYTES: Final = 64 << 20
@@ -194,14 +203,25 @@ def _of_one_hot(whole: Tensor) -> Tensor | None:
 
 
 def place_of_data(bench: Bench, which: str) -> str:
-    """What to change: the dataset's class where it is the user's own, else the loader by name."""
+    """What to change in the data: the user's dataset class, else where the dataset is made.
+
+    Where nothing says, the loader by the name that the subject gives it.
+    """
     loader = getattr(bench.subject, which)
     dataset = getattr(loader, "dataset", loader)
+    lines = [made_at(loader)]
     while hasattr(dataset, "dataset"):  # Subset and the like
+        lines.append(made_at(dataset))
         dataset = dataset.dataset
-    place = place_of(type(dataset))
+    lines.append(made_at(dataset))
     module = sys.modules.get(type(dataset).__module__)
     file = getattr(module, "__file__", None)
     if file is not None and is_users(file):
-        return place
-    return f"{which}= ({type(loader).__name__} of {type(dataset).__name__})"
+        return place_of(type(dataset))
+    seen = next((line for line in reversed(lines) if line), "")
+    return seen or f"{which}= ({type(loader).__name__} of {type(dataset).__name__})"
+
+
+def place_of_loader(bench: Bench, which: str) -> str:
+    """What to change in how it is read: where the loader is made, else as `place_of_data`."""
+    return made_at(getattr(bench.subject, which)) or place_of_data(bench, which)

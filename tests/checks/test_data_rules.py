@@ -430,3 +430,13 @@ def test_a_pretrained_net_without_its_transform():
     assert alarms(raw | {"pretrained": False}) == {}
     scaled = ce(data(128, 0, True), data(64, 1, True), Backbone) | {"pretrained": True}
     assert alarms(scaled) == {}
+
+
+def test_the_line_that_makes_the_loader_is_named():
+    def subject():
+        data = TensorDataset(*sorted_by_class())
+        return ce() | {"loader": DataLoader(data, 16)}
+
+    found = alarms(subject)["data/unshuffled"]
+    assert "test_data_rules.py" in found.where
+    assert "in subject" in found.where

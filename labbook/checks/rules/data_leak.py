@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
-from labbook.checks.passes import Pass, place_of_data, train_pass, val_pass
+from labbook.checks.passes import Pass, place_of_data, place_of_loader, train_pass, val_pass
 from labbook.checks.rule import Cannot, Limits, Rule
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def val_is_train(bench: Bench, limits: Limits) -> Iterator[Finding]:
     yield VAL_IS_TRAIN.fail(
         value=share,
         limit=limits["share"],
-        where=place_of_data(bench, "val"),
+        where=place_of_loader(bench, "val"),
         evidence="val= and loader= are the same object"
         if found is None
         else f"{found.n} of {found.n_val} validation examples are in the training set",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
-from labbook.checks.passes import Pass, class_labels, given_x, place_of_data, train_pass
+from labbook.checks.passes import Pass, class_labels, given_x, place_of_loader, train_pass
 from labbook.checks.rule import Cannot, Limits, Rule
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def unshuffled(bench: Bench, limits: Limits) -> Iterator[Finding]:
     yield say(
         value=round(z, 2),
         limit=limits["z"],
-        where=place_of_data(bench, "loader"),
+        where=place_of_loader(bench, "loader"),
         evidence=f"{share:.0%} of neighbours have the same class in the first {len(y)} examples, "
         f"z = {z:.1f}; batches differ in their classes by z = {between:.1f}",
     )
@@ -137,7 +137,7 @@ def _unshuffled_numbers(bench: Bench, seen: Pass, limits: Limits) -> Iterator[Fi
         yield UNSHUFFLED.note(
             value=round(z, 2),
             limit=limits["z"],
-            where=place_of_data(bench, "loader"),
+            where=place_of_loader(bench, "loader"),
             evidence=f"targets of neighbours correlate by {rho:.2f} in the first {len(values)} "
             f"examples, z = {z:.1f}",
         )
@@ -181,7 +181,7 @@ def same_order(bench: Bench, limits: Limits) -> Iterator[Finding]:
     is_plain = _reads_in_sequence(bench)
     say = SAME.warn if is_plain and _is_independent(bench, seen) else SAME.note
     yield say(
-        where=place_of_data(bench, "loader"),
+        where=place_of_loader(bench, "loader"),
         evidence=f"the first {len(first)} batches are the same in two passes"
         + (" (SequentialSampler)" if is_plain else ""),
     )

@@ -8,7 +8,7 @@ from typing import Any
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
-from labbook.checks.passes import place_of_data
+from labbook.checks.passes import place_of_data, place_of_loader
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.client.undisturbed import seed_all
 
@@ -149,12 +149,12 @@ def drops(bench: Bench, limits: Limits) -> Iterator[Finding]:
         yield DROPS.warn(
             value=float(left_out),
             limit=0.0,
-            where=place_of_data(bench, "val"),
+            where=place_of_loader(bench, "val"),
             evidence=f"drop_last=True: {left_out} of {n} validation examples are never evaluated",
         )
     elif type(loader.sampler) is RandomSampler:
         yield DROPS.note(
-            where=place_of_data(bench, "val"),
+            where=place_of_loader(bench, "val"),
             evidence="the validation loader shuffles: results of single examples cannot be "
             "compared by their place",
             fix="DataLoader(val_set, batch_size, shuffle=False)",
