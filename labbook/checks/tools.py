@@ -98,7 +98,7 @@ def equivariant(
     the targets' shape, `oracle(T(x))` must be `T'(oracle(x))`: the two commute. Without an
     oracle the targets stand for the outputs, and must fit as well after the transform:
     `loss(T(y), T'(y))` against `loss(y, y)`, for targets of the inputs' kind (masks, maps), which
-    the inputs' transform can move too. Both are called under one seed. Raises `CheckFailed` with both losses.
+    the inputs' transform can move too. Both are called under one seed. Raises `CheckFailed`.
     """
     named = (("transform", transform), ("loss", loss), ("target_transform", target_transform))
     for name, function in (*named, ("oracle", oracle)):

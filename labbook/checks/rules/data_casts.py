@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from labbook.checks.bench import Bench
-from labbook.checks.finding import Finding
+from labbook.checks.finding import Finding, Status
 from labbook.checks.passes import place_of_data, train_pass
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.rules.data_scale import entering, values_of
@@ -121,19 +121,29 @@ def quantized(bench: Bench, limits: Limits) -> Iterator[Finding]:
     found, counts = torch.unique(values, return_counts=True)
     share = {int(v): int(n) / len(values) for v, n in zip(found, counts, strict=True)}
     mean, sd = float(values.mean()), float(values.std(correction=0))
+    said = cut_scores(share, mean, sd, limits)
+    if said is not None:
+        yield QUANTIZED.found(
+            said[0],
+            value=float(len(found)),
+            where=place_of_data(bench, "loader"),
+            evidence=f"{said[1]} ({seen.xs[0].dtype})",
+        )
+
+
+def cut_scores(
+    share: dict[int, float], mean: float, sd: float, limits: Limits
+) -> tuple[Status, str] | None:
+    """Status and evidence where shares of whole numbers are those of standard scores, cut."""
     within = sum(part for value, part in share.items() if abs(value) <= 3)
     is_score = abs(mean) < 1 and 0.3 < sd < 3 and within >= limits["within"]
     if not is_score or min(share) >= 0 or max(share) <= 0 or share.get(0, 0.0) < 0.3:
-        return
-    if len(found) > 3 and not _falls_off(share):
-        return
-    say = QUANTIZED.fail if len(found) > 3 else QUANTIZED.warn
-    yield say(
-        value=float(len(found)),
-        where=place_of_data(bench, "loader"),
-        evidence=f"the inputs hold only {', '.join(map(str, list(share)[:16]))}: mean {mean:.2f}, "
-        f"standard deviation {sd:.2f} ({seen.xs[0].dtype})",
-    )
+        return None
+    if len(share) > 3 and not _falls_off(share):
+        return None
+    shown = ", ".join(map(str, sorted(share)[:16]))
+    said = f"the inputs hold only {shown}: mean {mean:.2f}, standard deviation {sd:.2f}"
+    return ("fail" if len(share) > 3 else "warn"), said
 
 
 def _falls_off(share: dict[int, float]) -> bool:
