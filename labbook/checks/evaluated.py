@@ -25,7 +25,7 @@ from labbook.client.undisturbed import seed_all
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["Evaluated", "ModelCall", "evaluated", "numbers", "trained"]
+__all__ = ["Evaluated", "ModelCall", "called", "evaluated", "numbers", "trained"]
 
 KEPT_NUMBERS = 20_000_000
 """Of outputs, that are kept for metrics."""
@@ -115,13 +115,21 @@ def numbers(value: Any) -> dict[str, float]:
         parts = [("", value)]
     found: dict[str, float] = {}
     for name, part in parts:
-        if isinstance(part, (str, bytes, bool)) or getattr(part, "ndim", 0) or part is None:
+        if isinstance(part, (str, bytes, bool)) or getattr(part, "ndim", None) or part is None:
             continue
         try:
             found[name] = float(part)
         except (TypeError, ValueError):
             continue
     return found
+
+
+def called(bench: Bench) -> Evaluated:
+    """What evaluate() did. Raises `Cannot` where it did not call the model it was given."""
+    seen = bench.shared(evaluated)
+    if not seen.calls:
+        raise Cannot("evaluate() did not call the model it was given, or a copy of it")
+    return seen
 
 
 @contextmanager
@@ -186,7 +194,9 @@ def _same(tensor: Any, before: Any) -> bool:
     if before is None or tensor.shape != before.shape:
         return False
     now = tensor.detach()
-    return torch.equal(now, before) or bool(((now == before) | (now.isnan() & before.isnan())).all())
+    return torch.equal(now, before) or bool(
+        ((now == before) | (now.isnan() & before.isnan())).all()
+    )
 
 
 def _states() -> Iterator[tuple[str, Any]]:

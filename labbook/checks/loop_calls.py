@@ -125,7 +125,7 @@ def _wrap_inside(after: ExitStack, module: Any, name: str, wrapper: Callable[[An
 def _listen_to_scalers(after: ExitStack, tell: Told) -> None:
     import torch
 
-    kinds = {torch.cuda.amp.GradScaler}
+    kinds: set[type] = {torch.cuda.amp.GradScaler}
     if hasattr(torch.amp, "GradScaler"):  # torch 2.3
         kinds.add(torch.amp.GradScaler)
     for kind in kinds:

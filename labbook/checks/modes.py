@@ -21,8 +21,8 @@ def has_mode(module: Any) -> bool:
     import torch
 
     kind = type(module).__name__
-    if getattr(module, "running_mean", None) is not None:
-        return True
+    if hasattr(module, "running_mean"):
+        return module.running_mean is not None
     if "Dropout" in kind:
         return _rate(module, "p") > 0
     if isinstance(module, torch.nn.RNNBase):

@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -22,11 +23,14 @@ _OUTSIDE = tuple(
 )
 
 
+@cache
 def is_users(filename: str) -> bool:
     """Whether a file is the user's own: not labbook, not the standard library, not installed."""
     if filename.startswith("<") and not filename.startswith("<ipython"):
         return False
     real = os.path.realpath(filename)
+    if {"site-packages", "dist-packages"} & set(Path(real).parts):  # also another environment's
+        return False
     return not real.startswith((_OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
 
 

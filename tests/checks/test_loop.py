@@ -339,7 +339,8 @@ def accumulating(scale, clears=True):
         done = n = 0
         while done < n_steps:
             for x, y in LOADER:
-                (F.cross_entropy(model(x), y) * scale).backward()
+                loss = F.cross_entropy(model(x), y)
+                (loss if scale == 1 else loss * scale).backward()
                 n += 1
                 if n % 2 == 0:
                     optimizer.step()
@@ -372,7 +373,7 @@ def test_accumulation_with_batch_norm():
         model.train()
         for _ in range(n_steps):
             optimizer.zero_grad()
-            for k in range(4):
+            for _k in range(4):
                 rows = torch.randperm(100)[:size]
                 (F.cross_entropy(model(X[rows]), Y[rows]) / 4).backward()
             optimizer.step()

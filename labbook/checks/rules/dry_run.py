@@ -23,7 +23,7 @@ RUN = Rule(
     says="the program raises before it has trained and evaluated once",
     formula="train() for some steps (or one plain step), evaluate() once, and a step on the "
     "shorter last batch: none raises",
-    follows=("loop/no-grad",),
+    follows=("loop/no-grad", "loop/scaler"),
     advice="it's heartbreaking to wait an entire epoch and … crash",
     fix="run the failing line by itself on one batch",
     source="Shelhamer, DIY Deep Learning; Lightning fast_dev_run",
@@ -65,8 +65,8 @@ def dry_run(bench: Bench, limits: Limits) -> Iterator[Finding]:
             bench.evaluate(bench.model())
         if not errors:
             _last_batch(bench, seen)
-    except UserError as error:
-        errors.append(error)
+    except UserError as raised:
+        errors.append(raised)
     for error in errors:
         yield RUN.fail(where=place_of_error(error.error), evidence=str(error))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labbook.checks.bench import Bench
-from labbook.checks.evaluated import Evaluated, evaluated
+from labbook.checks.evaluated import called
 from labbook.checks.finding import Finding
-from labbook.checks.rule import Cannot, Limits, Rule
+from labbook.checks.rule import Limits, Rule
 
 MODE = Rule(
     "eval/train-mode",
@@ -31,10 +31,10 @@ BUFFERS = Rule(
     kind="free",
     stage="eval",
     says="evaluation changes the model's buffers: validation data gets into its statistics",
-    formula="any buffer differs bitwise after evaluate(); statistics of a norm: fail, others: warn, "
-    "integers: note",
+    formula="any buffer differs bitwise after evaluate(); statistics of a norm: fail, others: "
+    "warn, integers: note",
     needs=("evaluate",),
-    follows=("eval/train-mode",),
+    follows=("eval/train-mode", "eval/params-changed"),
     advice="separate evaluation from optimization",
     causes=("norm layers run in train mode", "a buffer is updated in forward in any mode"),
     fix="call model.eval() in evaluate(), and update buffers only if self.training",
@@ -139,11 +139,3 @@ def gradients(bench: Bench, limits: Limits) -> Iterator[Finding]:
             where=found[0].where,
             evidence=f"{len(found)} of {len(seen.calls)} calls of the model had gradients on",
         )
-
-
-def called(bench: Bench) -> Evaluated:
-    """What evaluate() did. Raises `Cannot` where it did not call the model it was given."""
-    seen = bench.shared(evaluated)
-    if not seen.calls:
-        raise Cannot("evaluate() did not call the model it was given, or a copy of it")
-    return seen

@@ -88,6 +88,8 @@ def repeat(bench: Bench, limits: Limits) -> Iterator[Finding]:
 def consumed(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Name the generators."""
     seen = bench.shared(evaluated)
+    if any(_distance(seen, name) > REPEAT.limits["same"] for name in seen.values):
+        return  # what differs says more
     if seen.rng:
         yield CONSUMED.note(
             value=float(len(seen.rng)),

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from labbook.checks.bench import Bench
-from labbook.checks.digests import row_digests
-from labbook.checks.evaluated import Evaluated
+from labbook.checks.evaluated import Evaluated, called
+from labbook.checks.examples import MOST, training_examples, validation
 from labbook.checks.finding import Finding
 from labbook.checks.rule import Cannot, Limits, Rule
-from labbook.checks.rules.eval_mode import called
 
 WHOLE = Rule(
     "eval/not-whole-set",
@@ -35,29 +32,14 @@ TRAIN = Rule(
     kind="free",
     stage="eval",
     says="the evaluation is on training data",
-    formula="≥ half of the examples that evaluate() gives the model are bitwise examples of loader= "
-    "and not of val=, and less than half of val= is seen",
+    formula="≥ half of the examples that evaluate() gives the model are bitwise examples of "
+    "loader= and not of val=, and less than half of val= is seen",
     needs=("evaluate", "loader", "val"),
     advice="separate evaluation from optimization",
     causes=("evaluate() goes through the training loader",),
     fix="evaluate on the validation loader",
     source="digests of the examples the model is given",
 )
-
-MOST = 20_000
-"""Examples of a set that are read."""
-
-SECONDS = 5.0
-
-
-@dataclass
-class Examples:
-    """The examples that a loader delivers: digests with how often, and targets by digest."""
-
-    rows: Counter[bytes] = field(default_factory=Counter)
-    targets: dict[bytes, Any] = field(default_factory=dict)
-    n: int = 0
-    is_whole: bool = True
 
 
 @WHOLE.on_subject
@@ -94,9 +76,7 @@ def on_train_data(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if sum((given & known.rows).values()) >= 0.5 * known.n:
         return
     training = bench.shared(training_examples)
-    foreign = sum(
-        n for row, n in given.items() if row in training.rows and row not in known.rows
-    )
+    foreign = sum(n for row, n in given.items() if row in training.rows and row not in known.rows)
     share = foreign / max(1, sum(given.values()))
     if share >= 0.5:
         yield TRAIN.fail(
@@ -109,34 +89,6 @@ def on_train_data(bench: Bench, limits: Limits) -> Iterator[Finding]:
         )
     elif not training.is_whole and share == 0 and not given & known.rows:
         raise Cannot("evaluate() gives the model inputs that are in neither set as read")
-
-
-def validation(bench: Bench) -> Examples:
-    """The examples of `val`; `bench.shared` it."""
-    return _examples(bench, "val")
-
-
-def training_examples(bench: Bench) -> Examples:
-    """The examples of `loader`; `bench.shared` it."""
-    return _examples(bench, "loader")
-
-
-def _examples(bench: Bench, which: str) -> Examples:
-    import torch
-
-    found = Examples()
-    end = time.monotonic() + SECONDS
-    for batch in bench.stream(which):
-        digests = row_digests((batch.args, batch.kwargs), batch.n)
-        found.rows.update(digests)
-        found.n += batch.n
-        target = batch.target
-        if isinstance(target, torch.Tensor) and target.ndim and len(target) == batch.n:
-            found.targets.update(zip(digests, target, strict=True))
-        if found.n > MOST or time.monotonic() > end:
-            found.is_whole = False
-            break
-    return found
 
 
 def _given(seen: Evaluated) -> Counter[bytes]:

@@ -46,6 +46,6 @@ def kept(bench: Bench, limits: Limits) -> Iterator[Finding]:
         value=float(passes[last].held),
         limit=2.0,
         where=passes[0].where,
-        evidence=f"at the backward pass number {last + 1} the graphs of {passes[last].held} earlier "
-        "passes were still in memory",
+        evidence=f"at the backward pass number {last + 1} the graphs of {passes[last].held} "
+        "earlier passes were still in memory",
     )

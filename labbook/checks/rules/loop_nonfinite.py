@@ -59,18 +59,27 @@ def nonfinite(bench: Bench, limits: Limits) -> Iterator[Finding]:
             value=str(bad_step.gradient_norm),
             where=bad_step.where,
             evidence=f"at step {number} the loss is finite and its gradient is not",
-            causes=(NONFINITE.causes[1], NONFINITE.causes[0]),
+            causes=NONFINITE.causes
+            if _is_far(bench, seen, bad_step.at)
+            else NONFINITE.causes[1::-1],
         )
         return
     n_calls = sum(f.at < bad.at for f in seen.forwards)
     first = _replayed(bench, n_calls) if n_calls else _First()
     order = {"weights": (0, 1, 2), "input": (2, 1, 0)}.get(first.kind, (1, 0, 2))
+    order = (0, 1, 2) if _is_far(bench, seen, bad.at) else order
     yield NONFINITE.fail(
         value=str(bad.value),
         where=first.module or bad.where,
         evidence=f"at step {bad.step + 1} the loss is {bad.value}: {_words(first)}",
         causes=tuple(NONFINITE.causes[n] for n in order),
     )
+
+
+def _is_far(bench: Bench, seen: Watched, at: int) -> bool:
+    """Whether a step before moved the weights by ten times what they began with."""
+    norm = math.hypot(*(float(p.detach().double().norm()) for p in bench.model().parameters()))
+    return any(s.update_norm > 10 * norm for s in seen.all_steps if s.at < at)
 
 
 def _is_bad(value: float, seen: Watched) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.rule import Limits, Rule
-from labbook.checks.watched import Event, Watched, watched
+from labbook.checks.watched import Event, Watched, loop, watched
 
 REBUILT = Rule(
     "loop/optimizer-rebuilt",
@@ -27,7 +27,7 @@ REBUILT = Rule(
 SCALER = Rule(
     "loop/scaler",
     kind="free",
-    stage="loop",
+    stage="run",
     says="the gradient scaler is used in part: gradients have the wrong scale",
     formula="scaled losses and optimizer.step() called by itself; or scaler.step() after backward "
     "passes from losses that were not scaled; or gradients clipped before scaler.unscale_()",
@@ -69,7 +69,7 @@ def _has_state(made: Event) -> bool:
 @SCALER.on_subject
 def scaler(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at what was scaled, and who stepped."""
-    seen = bench.shared(watched)
+    seen = bench.shared(loop)
     if not seen.of("scale", "scaler-step"):
         return
     inside = _spans(seen)
@@ -82,11 +82,11 @@ def scaler(bench: Bench, limits: Limits) -> Iterator[Finding]:
             evidence=f"the loss was scaled {len(scaled)} times, and all {len(bare)} steps were "
             "optimizer.step() by itself, on gradients that are scaled",
         )
-    elif inside and not scaled and seen.backwards:
+    elif seen.of("scaler-step") and not scaled and seen.backwards:
         yield SCALER.fail(
             where=seen.backwards[0].where,
-            evidence=f"scaler.step() was called {len(inside)} times, and no loss was scaled: its "
-            "gradients are divided by the scale all the same",
+            evidence=f"scaler.step() was called {len(seen.of('scaler-step'))} times, and no loss "
+            "was scaled: gradients are divided by the scale all the same, or the scaler raises",
             causes=("loss.backward() in place of scaler.scale(loss).backward()",),
         )
     elif scaled and inside and seen.of("clip") and not seen.of("unscale"):

@@ -58,7 +58,7 @@ def horizon(bench: Bench, limits: Limits) -> Iterator[Finding]:
         raise Cannot(f"train() took {len(steps)} optimizer steps, too few to tell")
     rates = [max(step.rates, default=math.nan) for step in steps]
     peak = max(rates)
-    at = rates.index(peak)
+    at = next((n for n, rate in enumerate(rates) if rate > 0.99 * peak), 0)
     spent = next((n for n in range(at, len(rates)) if rates[n] < limits["spent"] * peak), None)
     stays = spent is not None and (
         all(rate < limits["spent"] * peak for rate in rates[spent:]) or _is_cosine(seen)
