@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from labbook.direction import direction
 from labbook_tui import series, text
 from labbook_tui.chart import ChartOptions, draw_chart
 from labbook_tui.curve import Curve
@@ -231,6 +232,16 @@ def test_series_are_grouped_by_metric() -> None:
 )
 def test_which_way_is_better(name: str, lower: bool | None) -> None:
     assert series.lower_is_better(name) is lower
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["val/loss", "val_loss", "arc.acc_norm", "brier", "psnr", "remap_count", "loss_accuracy", "wer",
+     "regret", "mAP", "cross_entropy", "return", "top5", "train_err", "width", "max/score"],
+)  # fmt: skip
+def test_the_screen_and_the_commands_have_one_rule_for_better(name: str) -> None:
+    expected = {"min": True, "max": False, None: None}[direction(name)]
+    assert series.lower_is_better(name) is expected
 
 
 def test_columns_that_do_not_fit_whole_are_left_out() -> None:
