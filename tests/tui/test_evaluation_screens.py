@@ -8,10 +8,14 @@ import numpy as np
 import pytest
 
 import labbook
+from labbook.book.watchers import Watcher, WorkerNow
 from labbook.compare.best import best
+from labbook_tui.lines import Line, width_of
+from labbook_tui.palette import Ink
 from labbook_tui.screens.checkpoint import CheckpointScreen
 from labbook_tui.views.evaluations import EvaluationsView
 from labbook_tui.views.events import EventsView
+from labbook_tui.views.watchers import watcher_lines, watcher_page
 from tests.tui.lab import Lab
 from tests.tui.screens import app_on, until
 
@@ -98,3 +102,66 @@ async def test_events_by_kind_and_found(lab: Lab) -> None:
         at = view.cursor
         await pilot.press("n")
         assert view.cursor >= at
+
+
+def watching(pid: int, *workers: WorkerNow, why: str | None = None) -> Watcher:
+    state = "stale" if why else "watching"
+    names = ["validation", "probe"]
+    return Watcher("gpu\x1b[2J", pid, state, why, pid, 0, names, pid, 0, 0, 0, None, [*workers])
+
+
+def plain(lines: list[Line]) -> str:
+    return "\n".join("".join(part.text for part in line) for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_two_watchers_stand_above_and_the_others_are_counted_and_listed(width: int) -> None:
+    idle = WorkerNow("cuda:0", "idle")
+    busy = WorkerNow(
+        "cuda:1", "evaluating", name="vit", evaluation="probe", step=40, done=100, total=1000
+    )
+    watchers = (watching(4, idle, busy), watching(3), watching(2, why="its process 2 is gone"))
+    lines = watcher_lines(watchers, width, Ink())
+    text = plain(lines)
+    assert len(lines) == 3
+    assert "cuda:1: vit step 40 probe" in text.replace("  ", " ")
+    assert "+1 more, 1 further worker  w lists all" in text
+    page = watcher_page(watchers, width, Ink())
+    assert plain(page).count("watcher gpu") == 3
+    assert "2 stale: its process 2 is gone" in plain(page)
+    assert "cuda:0: idle" in plain(page)
+    assert plain(page).count("evaluates validation, probe") == 3
+    assert "\x1b" not in text + plain(page)
+    assert all(width_of(line) <= width for line in [*lines, *page])
+    assert watcher_lines((), width, Ink()) == []
+    assert len(watcher_lines((watching(1), watching(2)), width, Ink())) == 2
+
+
+async def test_watchers_open_on_a_key_and_the_metric_is_remembered(lab: Lab) -> None:
+    reader = labbook.open(lab.book).run("first")
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "accuracy")
+        await pilot.press("w")
+        await until(pilot, "nobody watches this book")
+        await pilot.press("enter", "escape")  # a list has nothing to open
+        await until(pilot, "0.9000")
+        assert app.screen.query_one(EvaluationsView).remembered() == {}
+        await pilot.press("l")
+        kept = app.screen.query_one(EvaluationsView).remembered()
+        assert kept == {"metric": ["validation", "accuracy"]}
+    view = EvaluationsView()
+    view.recall({"metric": "damaged"})
+    assert view.chosen is None
+    view.recall(kept)
+    assert view.want("r").detail == ("validation", "accuracy")
+
+
+async def test_a_long_reason_ends_with_an_ellipsis(lab: Lab) -> None:
+    reader = labbook.open(lab.book).run("first")
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=(62, 24)) as pilot:
+        text = await until(pilot, "no result yet")
+        line = next(line for line in text.split("\n") if line.lstrip().startswith("60"))
+        assert line.endswith("…")
+        assert len(line) <= 62

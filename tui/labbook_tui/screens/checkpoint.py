@@ -11,7 +11,7 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 
 from labbook_tui.bars import Header, Keys, Prompt
-from labbook_tui.heatmap import draw_image
+from labbook_tui.example_input import input_lines
 from labbook_tui.lines import Line, Lines
 from labbook_tui.models import CheckpointModel, Example, Problem, Want
 from labbook_tui.palette import seg
@@ -19,7 +19,7 @@ from labbook_tui.screens.base import BaseScreen
 from labbook_tui.shown import Shown
 from labbook_tui.table import Cell, Column, VTable
 from labbook_tui.text import cut, decimals, fixed, folded, grouped, plural
-from labbook_tui.views.evaluations import gap_text
+from labbook_tui.views.evaluation_table import gap_text
 from labbook_tui.views.worst import changes, filtered, loss_of, orders, ranked, verdicts
 
 if TYPE_CHECKING:
@@ -47,11 +47,9 @@ class InputPane(Lines):
         """Picture or text, then whatever else is long."""
         ink, example = self.ink, self.example
         lines: list[Line] = []
-        if example is not None and example.image is not None:
-            lines += draw_image(example.image, width - 2, min(14, height // 2), ink)
-        elif example is not None and example.text:
-            lines += [[seg(part)] for part in folded(example.text, width - 2, height // 2)]
-        else:
+        if example is not None:
+            lines += input_lines(example, width - 2, min(14, height // 2), ink)
+        if not lines:
             words = "the input is not known: only examples of a chosen set of this data are kept"
             lines += [[seg(part, ink.of("dim"))] for part in folded(words, width - 2, 5)]
         for name, text in self.texts:
