@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,13 +11,16 @@ import pytest
 import labbook
 from labbook.book.watchers import Watcher, WorkerNow
 from labbook.compare.best import best
+from labbook_tui.advice import advice_on
 from labbook_tui.lines import Line, width_of
+from labbook_tui.models import EventRow
 from labbook_tui.palette import Ink
 from labbook_tui.screens.checkpoint import CheckpointScreen
+from labbook_tui.views.curves import CurvesView
 from labbook_tui.views.evaluations import EvaluationsView
 from labbook_tui.views.events import EventsView
 from labbook_tui.views.watchers import watcher_lines, watcher_page
-from tests.tui.lab import Lab
+from tests.tui.lab import Lab, make_lab
 from tests.tui.screens import app_on, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -165,3 +169,62 @@ async def test_a_long_reason_ends_with_an_ellipsis(lab: Lab) -> None:
         line = next(line for line in text.split("\n") if line.lstrip().startswith("60"))
         assert line.endswith("…")
         assert len(line) <= 62
+
+
+EVENTFUL = """
+import labbook
+run = labbook.start(name="eventful", output=False)
+for step in range(1, 61):
+    run.log({"loss": 2.3 / step}, step=step)
+run.event("gradients are not finite", kind="nonfinite", step=30)
+run._journal.faults["nonfinite"] += 1
+run._journal.faults["ENOSPC"] += 2
+run.finish()
+"""
+
+
+async def test_enter_on_an_event_goes_to_the_curves_at_its_step(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab")
+    (lab.root / "train.py").write_text(EVENTFUL)
+    done = lab.train()
+    assert done.returncode == 0, done.stderr
+    app = app_on(lab.book, labbook.open(lab.book).run("eventful").id, "events")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "to do")
+        assert "labbook restore RUN" in text  # what to do about a dirty tree
+        view = app.screen.query_one(EventsView)
+        rows = {row.text: row for row in view.model.rows}
+        assert rows["nonfinite: 1 time"].step == 30  # of the event of its kind
+        assert rows["ENOSPC: 2 times"].step is None
+        for words, advice in (("ENOSPC", "free the disk"), ("not finite", "gradient clipping")):
+            view.cursor = next(i for i, row in enumerate(view.listed) if words in row.text)
+            view.redraw()
+            await until(pilot, lambda text, advice=advice: advice in " ".join(text.split()))
+        curves = app.screen.query_one(CurvesView)
+        curves.axis = "time"  # as it was left
+        await pilot.press("enter")
+        await until(pilot, "step 30")
+        assert app.screen.number == 2
+        assert (curves.options.cursor, curves.model.axis) == (30.0, "step")
+        await pilot.press("8")
+        view.cursor = next(i for i, row in enumerate(view.listed) if "ENOSPC" in row.text)
+        await pilot.press("enter")
+        await until(pilot, "no step is known here")
+        assert app.screen.number == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "advice"),
+    [
+        ("remark", "val: of 2 different data sets: not comparable", "over one data set"),
+        ("remark", "val: made with 2 codes: not comparable", "with one code"),
+        ("incomplete", "val is partial", "labbook evaluate"),
+        ("note", "lunch", ""),
+        ("fault", "never heard of: 3 times", ""),
+        ("", "  File train.py", ""),
+    ],
+)
+def test_what_to_do(kind: str, text: str, advice: str) -> None:
+    said = advice_on(EventRow(None, None, kind, text))
+    assert advice in said
+    assert bool(advice) == bool(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -192,6 +193,20 @@ class RunScreen(BaseScreen):
         )
         self._head()
         self.ask()
+
+    def show_step(self, step: int) -> None:
+        """The curves over steps, with the cursor at this one."""
+        curves = self.views[0]
+        if isinstance(curves, CurvesView):
+            if curves.model is None or curves.model.axis != "step":
+                curves.axis, curves.model = "step", None  # another axis would take the cursor away
+            limits = curves.options.x_limits
+            is_seen = limits is not None and limits[0] <= step <= limits[1]
+            curves.options = replace(
+                curves.options, cursor=float(step), x_limits=limits if is_seen else None
+            )
+            self.action_view(2)
+            curves.redraw()
 
     def action_leave(self) -> None:
         """To the runs."""
