@@ -10,11 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.example_input import input_lines
 from labbook_tui.lines import Line, Lines
 from labbook_tui.models import CheckpointModel, Example, Problem, Want
 from labbook_tui.palette import seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.shown import Shown
 from labbook_tui.table import Cell, Column, VTable

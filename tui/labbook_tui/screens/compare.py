@@ -9,11 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from labbook.book.text import clean
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.comparison import Compared
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import Want
 from labbook_tui.palette import LETTERS, seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.screens.finding import FindingScreen
 from labbook_tui.text import cut

@@ -15,11 +15,12 @@ from textual.widget import Widget
 from labbook.book.text import clean
 from labbook.errors import LabbookError
 from labbook_tui import writing
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.entry import Entry
 from labbook_tui.lines import Line
 from labbook_tui.models import CodeModel, Problem, Want
 from labbook_tui.palette import seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.run_header import drift_line, second_line, title_line
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.views.base import Scrolled, View

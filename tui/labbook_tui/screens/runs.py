@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from labbook.book.text import clean
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.folding import Fold, row_id
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import (
@@ -23,6 +23,7 @@ from labbook_tui.models import (
 )
 from labbook_tui.palette import seg
 from labbook_tui.preview import Preview
+from labbook_tui.prompt import Prompt
 from labbook_tui.run_columns import FROZEN, RunColumns
 from labbook_tui.runs_look import RunsLook
 from labbook_tui.screens.base import BaseScreen
@@ -72,6 +73,7 @@ class RunsScreen(BaseScreen):
         ("h l", "scroll columns"),
         ("p", "preview on or off"),
         ("/", "filter: lr<.01 state:killed since:2d -tag:debug"),
+        ("tab", "while typing: complete fields, arguments and states"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter"),
@@ -353,12 +355,12 @@ class RunsScreen(BaseScreen):
     def action_filter(self) -> None:
         """Type a filter."""
         self._is_sorting, self._is_typing = False, True
-        self.query_one("#prompt", Prompt).open(self.look.filter)
+        self.query_one("#prompt", Prompt).open(self.look.filter, completes=self.look.completed)
 
     def action_sort_by(self) -> None:
         """Type the field to sort by."""
         self._is_sorting = True
-        self.query_one("#prompt", Prompt).open("", "sort by")
+        self.query_one("#prompt", Prompt).open("", "sort by", self.look.completed_field)
 
     def action_clear(self) -> None:
         """Drop the filter."""
