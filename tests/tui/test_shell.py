@@ -18,6 +18,7 @@ from labbook_tui.screens.run import RunScreen
 from labbook_tui.screens.runs import RunsScreen
 from labbook_tui.shown import Shown
 from labbook_tui.svg import as_svg
+from labbook_tui.views.conditions import ConditionsView
 from labbook_tui.views.curves import CurvesView
 from tests.tui.lab import Lab
 from tests.tui.screens import app_on, until
@@ -210,3 +211,53 @@ def test_memory_that_cannot_be_written_is_no_error(
 def test_memory_of_two_books_is_apart(lab: Lab, tmp_path: Path) -> None:
     assert Memory(lab.book).path != Memory(tmp_path).path
     assert Memory(lab.book).path == Memory(lab.book / ".." / lab.book.name).path
+
+
+async def test_reopened_it_stands_where_it_was_left(lab: Lab) -> None:
+    app = app_on(lab.book)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        table = app.screen.table
+        await pilot.press("o", *"lr", "enter")  # sorted by the learning rate
+        order = [row.name for row in table.rows]
+        table.go(next(at for at, row in enumerate(table.rows) if row.name == "second"))
+        await pilot.pause()
+        await pilot.press("6")
+        await until(pilot, "train.py")
+        conditions = app.screen.query_one(ConditionsView)
+        await pilot.press("a")
+        assert conditions.is_all
+        await pilot.press("escape", "q")
+    again = app_on(lab.book)
+    async with again.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        assert isinstance(again.screen, RunsScreen)
+        assert again.screen.table.current.name == "second"
+        assert [row.name for row in again.screen.table.rows] == order
+        await pilot.press("enter")
+        await until(pilot, "train.py")
+        assert again.screen.number == 6
+        assert again.screen.query_one(ConditionsView).is_all
+
+
+async def test_the_newest_is_still_followed_where_nothing_was_chosen(lab: Lab) -> None:
+    app = app_on(lab.book)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        assert app.screen.remembered()["row"] == ""
+        app.screen.recall({"row": ["damaged"]})
+        assert app.screen.remembered()["row"] == ""
+    app.memory.content["screens"] = {"run": {"page": 99}}
+    assert app.last_page == 2
+    app.memory.content["screens"] = {"run": "damaged"}
+    assert app.last_page == 2
+
+
+async def test_a_remembered_run_that_is_gone_leaves_the_cursor_on_top(lab: Lab) -> None:
+    app = app_on(lab.book)
+    app.memory.content["screens"] = {"runs": {"row": "20200101-000000-aaaaaa"}}
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        assert app.screen.table.cursor == 0
+        await pilot.press("j")
+        assert app.screen.remembered()["row"] == app.screen.table.current.id

@@ -189,6 +189,13 @@ class LabbookApp(App[None]):
         elif isinstance(screen, BaseScreen) and screen.at_run():
             self.push_screen(RunScreen(None, page, screen.at_run()))
 
+    @property
+    def last_page(self) -> int:
+        """The page of a run that was shown last; 2 where none was."""
+        kept = self.memory.part("screens").get("run")
+        page = kept.get("page") if isinstance(kept, dict) else 2
+        return page if isinstance(page, int) and 2 <= page <= 8 else 2
+
     def action_go(self, page: int) -> None:
         """A digit."""
         self.go(page)

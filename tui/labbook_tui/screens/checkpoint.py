@@ -87,6 +87,7 @@ class CheckpointScreen(BaseScreen):
         self.order_at = 0
         self.model: CheckpointModel | None = None
         self.problem = ""
+        self._recalled = ""
 
     def page(self) -> Iterable[Widget]:
         """Header, table with the input beside it, prompt, footer."""
@@ -136,6 +137,8 @@ class CheckpointScreen(BaseScreen):
         if model is None:
             return
         names, prompt = orders(model), self.query_one("#prompt", Prompt)
+        if self._recalled in names:
+            self.order_at, self._recalled = names.index(self._recalled), ""
         order = ranked(model, names[self.order_at % len(names)])
         shown = filtered(model, order, prompt.value)
         self.table.empty = "no example matches: esc clears the filter"
@@ -322,6 +325,15 @@ class CheckpointScreen(BaseScreen):
             self._arrange()
         else:
             self.app.pop_screen()
+
+    def remembered(self) -> dict[str, Any]:
+        """The order, by its name."""
+        names = orders(self.model) if self.model is not None else []
+        return {"order": names[self.order_at % len(names)]} if names else {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """The order, where this result has it."""
+        self._recalled = name if isinstance(name := memory.get("order"), str) else ""
 
     def copied(self) -> str:
         """The id of the example under the cursor."""

@@ -212,14 +212,18 @@ class CompareScreen(FindingScreen):
         return self.view.shown()
 
     def remembered(self) -> dict[str, Any]:
-        """The look of the overlay."""
-        return {"overlay": self.views[0].remembered()}
+        """The page and the look of every view."""
+        return {"page": self.number} | {view.KIND: view.remembered() for view in self.views}
 
     def recall(self, memory: dict[str, Any]) -> None:
-        """The look of the overlay."""
-        found = memory.get("overlay")
-        if isinstance(found, dict):
-            self.views[0].recall(found)
+        """The page and the look of every view."""
+        for view in self.views:
+            found = memory.get(view.KIND)
+            if isinstance(found, dict):
+                view.recall(found)
+        page = memory.get("page")
+        if isinstance(page, int) and 0 <= page < len(self.views):
+            self._show(page)
 
     def repaint(self) -> None:
         """Other colours."""

@@ -132,8 +132,8 @@ class RunScreen(BaseScreen):
         return self.view.shown()
 
     def remembered(self) -> dict[str, Any]:
-        """The look of every view."""
-        return {view.KIND: view.remembered() for view in self.views}
+        """The page and the look of every view."""
+        return {"page": self.number} | {view.KIND: view.remembered() for view in self.views}
 
     def recall(self, memory: dict[str, Any]) -> None:
         """The look of every view."""

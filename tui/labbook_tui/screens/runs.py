@@ -101,7 +101,7 @@ class RunsScreen(BaseScreen):
         self.glances: dict[str, Glance] = {}
         self.has_preview = True
         self._n_shown = self._n_live = 0
-        self._arrived_at = ""
+        self._arrived_at = self._recalled = ""
         self._is_sorting = self._is_typing = False
 
     def page(self) -> Iterable[Widget]:
@@ -223,10 +223,13 @@ class RunsScreen(BaseScreen):
         if not rows and self._is_typing:
             self._head()
             return  # what is typed may yet match
-        keep = 0
-        if current is not None and not (follow and look.sorted_by is None):
+        keep, wanted = 0, self._recalled
+        if not wanted and current is not None and not (follow and look.sorted_by is None):
             wanted = row_id(current)
+        if wanted:
             place = next((p for p, row in enumerate(rows) if row_id(row) == wanted), None)
+            if place is not None:
+                self._arrived_at, self._recalled = wanted if place else "", ""
             keep = min(table.cursor, max(0, len(rows) - 1)) if place is None else place
         table.sorted_by = look.sorted_by
         table.set_rows(rows, range(len(rows)), keep)
@@ -281,6 +284,7 @@ class RunsScreen(BaseScreen):
         """Another run under the cursor."""
         table = self.table
         self._arrived_at = row_id(table.current) if table.current and table.cursor else ""
+        self._recalled = ""
         if self.note:
             self.note = ""
             self._head()
@@ -291,7 +295,7 @@ class RunsScreen(BaseScreen):
     def on_vtable_chosen(self) -> None:
         """Enter."""
         if not self._turn_fold():
-            self.host.go(2)
+            self.host.go(self.host.last_page)
 
     def at_run(self) -> str:
         """The run under the cursor."""
@@ -470,14 +474,17 @@ class RunsScreen(BaseScreen):
         return Shown("runs", tuple(names), rows)
 
     def remembered(self) -> dict[str, Any]:
-        """Filter, order, columns, preview and folding."""
-        return {**self.look.remembered(), "preview": self.has_preview}
+        """Filter, order, columns, preview, folding; the row, "" where the newest is followed."""
+        row, is_sorted = self.table.current, self.look.sorted_by is not None
+        at = row_id(row) if row is not None and (self._arrived_at or is_sorted) else self._recalled
+        return {**self.look.remembered(), "preview": self.has_preview, "row": at}
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Take them up; what is not of the right kind stays as it is."""
         self.look.recall(memory)
         if isinstance(memory.get("preview"), bool):
             self.has_preview = memory["preview"]
+        self._recalled = row if isinstance(row := memory.get("row"), str) else ""
         self._share(self.size.height)
         self._columns()
         self._reorder()

@@ -282,9 +282,10 @@ class ChosenView(View):
         return shown_of(self.look, "example" if self.is_large else self.page)
 
     def remembered(self) -> dict[str, Any]:
-        """Page, measure, order and whether only wrong ones are shown."""
+        """Set, page, measure, order and whether only wrong ones are shown."""
         look = self.look
         return {
+            "set": self.set_name,
             "page": self.page,
             "measure": look.measure,
             "order": look.order_name,
@@ -294,6 +295,8 @@ class ChosenView(View):
     def recall(self, memory: dict[str, Any]) -> None:
         """Take what is of a known kind."""
         page, order = memory.get("page"), memory.get("order")
+        if isinstance(memory.get("set"), str):
+            self.set_name = memory["set"]
         if page in PAGES:
             self.page = page
         if order in ORDERS:
