@@ -223,7 +223,9 @@ class CompareScreen(FindingScreen):
                 view.recall(found)
         page = memory.get("page")
         if isinstance(page, int) and 0 <= page < len(self.views):
-            self._show(page)
+            self.number = page
+            if self.is_attached:
+                self._show(page)
 
     def repaint(self) -> None:
         """Other colours."""
