@@ -21,6 +21,7 @@ from labbook.book.text import clean
 from labbook_tui.bars import Keys
 from labbook_tui.commands import LabbookCommands
 from labbook_tui.driver import DiffDriver
+from labbook_tui.export import export, export_picture, folder_for
 from labbook_tui.feed import Feed, Fresh
 from labbook_tui.hangup import watch_terminal
 from labbook_tui.lines import Lines
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from labbook.book.summary import RunSummary
     from labbook_tui.read.library import Library
+    from labbook_tui.shown import Shown
 
 __all__ = ["LabbookApp"]
 
@@ -79,6 +81,7 @@ class LabbookApp(App[None]):
         Binding("m", "host", "this machine"),
         Binding("y", "copy", "copy"),
         Binding("e", "export", "export"),
+        Binding("P", "picture", "chart as PNG", show=False),
         Binding("ctrl+p,colon", "command_palette", "command palette", show=False),
         Binding("ctrl+z", "suspend_process", "suspend", show=False),
     ]
@@ -246,23 +249,38 @@ class LabbookApp(App[None]):
 
     def action_export(self) -> None:
         """Write what is shown to files in the working directory."""
-        screen = self.screen
-        shown = screen.shown() if isinstance(screen, BaseScreen) else None
+        shown = self._shown()
         if shown is None:
             self.say("nothing to export here", "dim")
             return
+        self._write(lambda folder: export(shown, folder))
+
+    def action_picture(self) -> None:
+        """Write the chart that is shown as a PNG; without Pillow it is said what is needed."""
+        shown = self._shown()
+        if shown is None or not shown.curves:
+            self.say("no chart to draw here", "dim")
+            return
+        self._write(lambda folder: [export_picture(shown, folder)])
+
+    def _shown(self) -> Shown | None:
+        return self.screen.shown() if isinstance(self.screen, BaseScreen) else None
+
+    def _write(self, written: Callable[[Path], list[Path]]) -> None:
+        """Write files off the UI thread, and say which."""
 
         def write() -> None:
-            from labbook_tui.export import export, folder_for
-
             try:
-                paths = export(shown, folder_for(self.book))
+                paths = written(folder_for(self.book))
+            except ImportError:
+                said = "a PNG needs Pillow: pip install pillow; e writes an SVG without it"
+                self.call_from_thread(self.say, said, "warn")
             except OSError as error:
                 said = f"not exported: {error.strerror or error}"
                 self.call_from_thread(self.say, said, "bad")
-                return
-            names = " and ".join([str(paths[0]), *(path.suffix for path in paths[1:])])
-            self.call_from_thread(self.say, f"written: {clean(names)}")
+            else:
+                names = " and ".join([str(paths[0]), *(path.suffix for path in paths[1:])])
+                self.call_from_thread(self.say, f"written: {clean(names)}")
 
         self.run_worker(write, thread=True, exit_on_error=False)
 
