@@ -24,6 +24,7 @@ from labbook_tui.driver import DiffDriver
 from labbook_tui.export import export, export_picture, folder_for
 from labbook_tui.feed import Feed, Fresh
 from labbook_tui.hangup import watch_terminal
+from labbook_tui.images.stage import Stage
 from labbook_tui.lines import Lines
 from labbook_tui.marks import Marks
 from labbook_tui.memory import Memory, write_log
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from labbook.book.summary import RunSummary
+    from labbook_tui.images.protocol import Images
     from labbook_tui.read.library import Library
     from labbook_tui.shown import Shown
 
@@ -96,6 +98,7 @@ class LabbookApp(App[None]):
         page: str = "curves",
         driver_class: type[Driver] | None = DiffDriver,
         ascii_only: bool = False,
+        images: Images = "blocks",
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.book = book
@@ -104,7 +107,8 @@ class LabbookApp(App[None]):
         self.animation_level = "none"
         self.marks = Marks()
         self.memory = Memory(book)
-        self.ascii_only = ascii_only
+        self.ascii_only, self.images = ascii_only, images
+        self.stage: Stage | None = None
         self._has_mouse = True
         self._inks: dict[bool, Ink] = {}
         if self.no_color:  # Textual's own filter makes greys, which are colours too
@@ -122,11 +126,16 @@ class LabbookApp(App[None]):
         if dark not in self._inks:
             depth = depth_of(self.console.color_system, self.no_color)
             plain = self.ascii_only or os.environ.get("TERM", "") in PLAIN
-            self._inks[dark] = Ink(depth, dark, Glyphs.plain() if plain else Glyphs())
+            self._inks[dark] = Ink(
+                depth, dark, Glyphs.plain() if plain else Glyphs(), images=self.images
+            )
         return self._inks[dark]
 
     def on_mount(self) -> None:
         """Show the skeleton, then read."""
+        if self.images in {"kitty", "sixel"} and isinstance(self._driver, DiffDriver):
+            self.stage = Stage(self.images, self._driver)
+            self._driver.leave = self.stage.leave
         if not self.is_headless:
             watch_terminal(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
         self.push_screen(RunsScreen(f"{self.book.parent.name}/{self.book.name}"))
@@ -165,6 +174,15 @@ class LabbookApp(App[None]):
         resized = getattr(self._driver, "resized", None)
         if resized is not None:
             resized(event.size.width, event.size.height)
+        if self.stage is not None:
+            self.stage.redrawn()
+
+    def post_display_hook(self) -> None:
+        """After the cells (Textual calls this): the picture of the present screen, or none."""
+        if self.stage is not None and self.screen_stack:
+            screen = self.screen
+            picture = screen.picture() if isinstance(screen, BaseScreen) else None
+            self.stage.show(None if screen.has_class("small") else picture)
 
     def on_fresh(self, message: Fresh) -> None:
         """Hand a model to the screen that asked for it."""

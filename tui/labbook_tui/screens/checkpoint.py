@@ -68,6 +68,7 @@ class CheckpointScreen(BaseScreen):
         ("s", "sort: worst, best, id"),
         ("v c", "beside the previous, the best, the picked checkpoint; then alone"),
         ("/", "filter: an id, wrong, right, new, class:3"),
+        ("i", "the input of the example on the whole screen"),
         ("h l", "columns"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -75,6 +76,7 @@ class CheckpointScreen(BaseScreen):
         Binding("slash", "find", "filter"),
         Binding("s", "sort", "sort"),
         Binding("v,c", "compare", "compare"),
+        Binding("i", "image", "input large"),
     ]
 
     def __init__(
@@ -103,7 +105,13 @@ class CheckpointScreen(BaseScreen):
 
     def on_mount(self) -> None:
         """Focus and footer."""
-        keys = [("j k", "example"), ("v", "compare"), ("s", "sort"), ("/", "filter")]
+        keys = [
+            ("j k", "example"),
+            ("v", "compare"),
+            ("s", "sort"),
+            ("/", "filter"),
+            ("i", "image"),
+        ]
         self.query_one("#keys", Keys).show([*keys, ("?", "help"), ("esc", "back")])
         self.table.focus()
         self._head()
@@ -276,13 +284,12 @@ class CheckpointScreen(BaseScreen):
         if model is None or row is None:
             pane.show(None, [])
             return
-        example = model.examples.get(int(model.rows.ids[row]))
         texts = [
             (name, str(values[row] or ""))
             for name, values in model.rows.columns.items()
             if values.dtype == object
         ]
-        pane.show(example, texts)
+        pane.show(self._example(), texts)
 
     def on_vtable_moved(self) -> None:
         """The input follows the cursor."""
@@ -300,6 +307,22 @@ class CheckpointScreen(BaseScreen):
         self.beside = self.beside + 1 if self.beside + 1 < len(self.others) else -1
         self.order_at = 0
         self.ask()
+
+    def action_image(self) -> None:
+        """The input of the example under the cursor, where a chosen set has it."""
+        from labbook_tui.screens.image import ImageScreen
+
+        example = self._example()
+        if example is not None:
+            self.app.push_screen(ImageScreen(example, self.run_id))
+        else:
+            self.host.say("the input of this example is not known", "dim")
+
+    def _example(self) -> Example | None:
+        model, row = self.model, self.table.current
+        return (
+            None if model is None or row is None else model.examples.get(int(model.rows.ids[row]))
+        )
 
     def action_find(self) -> None:
         """Type a filter."""

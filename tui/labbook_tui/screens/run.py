@@ -34,6 +34,7 @@ from labbook_tui.views.output import OutputView
 
 if TYPE_CHECKING:
     from labbook.book.summary import RunSummary
+    from labbook_tui.images.picture import Picture
     from labbook_tui.shown import Shown
 
 __all__ = ["VIEWS", "RunScreen"]
@@ -130,6 +131,14 @@ class RunScreen(BaseScreen):
     def shown(self) -> Shown | None:
         """What the view in sight shows."""
         return self.view.shown()
+
+    def picture(self) -> Picture | None:
+        """That of the view in sight."""
+        found = self.view.picture()
+        if found is None:
+            return None
+        x, y = self.view.region.offset
+        return replace(found, place=found.place.moved(x, y))
 
     def remembered(self) -> dict[str, Any]:
         """The page and the look of every view."""

@@ -1,0 +1,80 @@
+"""Sixel: six rows of pixels a line of characters, from a palette of at most 64 colours.
+
+Of the VT340's manual (https://vt100.net/docs/vt3xx-gp/chapter14.html); colours are per cent.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labbook_tui.images.picture import shrunk
+
+__all__ = ["MOST_COLOURS", "palette_of", "sixel_of"]
+
+MOST_COLOURS = 64
+_BAND = 6
+
+
+def palette_of(
+    pixels: NDArray[np.uint8], most: int = MOST_COLOURS
+) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """At most `most` colours (n, 3), and which of them each pixel (rows, columns) is.
+
+    Median cut (Heckbert 1982): the box with the longest side is parted at the median until there
+    are enough; a picture with few colours keeps them exactly.
+    """
+    packed = pixels.reshape(-1, 3).astype(np.int64) @ (65536, 256, 1)
+    codes, which, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
+    boxes = [np.arange(len(colours))]
+    while len(boxes) < min(most, len(colours)):
+        spans = [int(np.ptp(colours[box], axis=0).max()) if len(box) > 1 else -1 for box in boxes]
+        box = boxes.pop(int(np.argmax(spans)))
+        channel = int(np.argmax(np.ptp(colours[box], axis=0)))
+        box = box[np.argsort(colours[box, channel], kind="stable")]
+        summed = np.cumsum(counts[box])
+        half = int(np.searchsorted(summed, summed[-1] / 2)) + 1
+        half = min(max(1, half), len(box) - 1)
+        boxes += [box[:half], box[half:]]
+    palette = np.empty((len(boxes), 3), np.uint8)
+    of_colour = np.empty(len(colours), np.intp)
+    for at, box in enumerate(boxes):
+        weights = counts[box, None]
+        palette[at] = np.round((colours[box] * weights).sum(0) / weights.sum())
+        of_colour[box] = at
+    return palette, of_colour[which.reshape(-1)].reshape(pixels.shape[:2])
+
+
+def sixel_of(pixels: NDArray[np.uint8], size: tuple[int, int], most: int = MOST_COLOURS) -> str:
+    """(rows, columns, 3) as a sixel picture of `size` (rows, columns), from the cursor down."""
+    palette, indices = palette_of(pixels, most)
+    indices, (rows, columns) = shrunk(indices, *size), size
+    out = [f'\x1bP0;1q"1;1;{columns};{rows}']
+    for at, colour in enumerate(palette.tolist()):
+        red, green, blue = (round(value * 100 / 255) for value in colour)
+        out.append(f"#{at};2;{red};{green};{blue}")
+    for top in range(0, rows, _BAND):
+        out.append(_band(indices[top : top + _BAND]) + "-")
+    return "".join(out) + "\x1b\\"
+
+
+def _band(indices: NDArray[np.intp]) -> str:
+    """Six rows: each colour's pixels over the whole width, one colour over the other."""
+    weights = 1 << np.arange(len(indices))
+    parts = []
+    for colour in np.unique(indices).tolist():
+        bits = ((indices == colour) * weights[:, None]).sum(0)
+        parts.append(f"#{colour}" + _runs("".join(map(chr, (bits + 63).tolist()))))
+    return "$".join(parts)
+
+
+def _runs(text: str) -> str:
+    """Four equal characters and more as `!4x`; blank ones at the end are left out."""
+    out = []
+    for char, run in groupby(text.rstrip("?")):
+        count = sum(1 for _ in run)
+        out.append(f"!{count}{char}" if count > 3 else char * count)
+    return "".join(out)
