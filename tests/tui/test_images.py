@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -187,13 +188,35 @@ class Paper:
 PLACE = Place(3, 2, 20, 10)
 
 
+def at_once(job: Callable[[], None]) -> None:
+    job()
+
+
+def test_what_is_made_too_late_is_not_shown() -> None:
+    paper, jobs = Paper(), []
+    stage = Stage("kitty", paper, jobs.append)
+    one, two = Picture(noise(8, 8), PLACE), Picture(noise(9, 8), PLACE)
+    stage.show(one)
+    stage.show(one)
+    assert len(jobs) == 1
+    stage.show(two)
+    for job in jobs:
+        job()
+    assert paper.taken() == b""
+    stage.show(two)
+    assert sum(keys.startswith(b"a=p") for keys in keys_of(paper.taken())) == 1
+    stage.show(None)
+    stage.show(two)
+    assert len(jobs) == 2
+
+
 def keys_of(data: bytes) -> list[bytes]:
     return [keys for keys, _ in KITTY.findall(data)]
 
 
 def test_kitty_sends_once_places_again_and_forgets_at_the_end() -> None:
     paper = Paper()
-    stage = Stage("kitty", paper)
+    stage = Stage("kitty", paper, at_once)
     one, two = noise(8, 8), noise(9, 8)
     stage.show(Picture(one, PLACE))
     data = paper.taken()
@@ -223,7 +246,7 @@ def test_kitty_sends_once_places_again_and_forgets_at_the_end() -> None:
 
 def test_the_terminal_keeps_a_bounded_number() -> None:
     paper = Paper()
-    stage = Stage("kitty", paper)
+    stage = Stage("kitty", paper, at_once)
     for at in range(MOST_KEPT + 3):
         stage.show(Picture(noise(4 + at, 4), PLACE))
     assert sum(keys.startswith(b"a=d,d=I") for keys in keys_of(paper.taken())) == 3
@@ -234,13 +257,13 @@ def test_the_terminal_keeps_a_bounded_number() -> None:
 @pytest.mark.parametrize("protocol", ["kitty", "sixel"])
 def test_no_picture_costs_more_than_the_budget(shape: tuple[int, ...], protocol: str) -> None:
     paper = Paper()
-    Stage(protocol, paper).show(Picture(noise(*shape), Place(0, 0, 40, 20)))  # type: ignore[arg-type]
+    Stage(protocol, paper, at_once).show(Picture(noise(*shape), Place(0, 0, 40, 20)))  # type: ignore[arg-type]
     assert 0 < len(paper.data) < MOST_BYTES * 1.02
 
 
 def test_sixel_is_taken_away_by_the_cells_below() -> None:
     paper = Paper()
-    stage = Stage("sixel", paper)
+    stage = Stage("sixel", paper, at_once)
     one = Picture(noise(8, 8), PLACE)
     stage.show(one)
     stage.show(one)

@@ -134,7 +134,7 @@ class LabbookApp(App[None]):
     def on_mount(self) -> None:
         """Show the skeleton, then read."""
         if self.images in {"kitty", "sixel"} and isinstance(self._driver, DiffDriver):
-            self.stage = Stage(self.images, self._driver)
+            self.stage = Stage(self.images, self._driver, self._later)
             self._driver.leave = self.stage.leave
         if not self.is_headless:
             watch_terminal(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
@@ -176,6 +176,15 @@ class LabbookApp(App[None]):
             resized(event.size.width, event.size.height)
         if self.stage is not None:
             self.stage.redrawn()
+
+    def _later(self, job: Callable[[], None]) -> None:
+        """Run it off the UI thread, then look anew which picture is to be shown."""
+
+        def work() -> None:
+            job()
+            self.call_from_thread(self.post_display_hook)
+
+        self.run_worker(work, thread=True, exit_on_error=False)
 
     def post_display_hook(self) -> None:
         """After the cells (Textual calls this): the picture of the present screen, or none."""

@@ -16,6 +16,7 @@ __all__ = ["MOST_COLOURS", "palette_of", "sixel_of"]
 
 MOST_COLOURS = 64
 _BAND = 6
+_MANY = 4096
 
 
 def palette_of(
@@ -26,19 +27,24 @@ def palette_of(
     Median cut (Heckbert 1982): the box with the longest side is parted at the median until there
     are enough; a picture with few colours keeps them exactly.
     """
-    packed = pixels.reshape(-1, 3).astype(np.int64) @ (65536, 256, 1)
-    codes, which, counts = np.unique(packed, return_inverse=True, return_counts=True)
+    if len(np.unique(_packed(pixels))) > _MANY:
+        pixels = np.asarray(
+            pixels & 0xF8 | pixels >> 5, np.uint8
+        )  # 32 levels a channel are enough to choose 64 from
+    codes, which, counts = np.unique(_packed(pixels), return_inverse=True, return_counts=True)
     colours = np.stack([codes >> 16, codes >> 8 & 255, codes & 255], axis=1)
     boxes = [np.arange(len(colours))]
+    spans = [_span(colours[boxes[0]])]
     while len(boxes) < min(most, len(colours)):
-        spans = [int(np.ptp(colours[box], axis=0).max()) if len(box) > 1 else -1 for box in boxes]
-        box = boxes.pop(int(np.argmax(spans)))
+        at = int(np.argmax(spans))
+        box, _ = boxes.pop(at), spans.pop(at)
         channel = int(np.argmax(np.ptp(colours[box], axis=0)))
         box = box[np.argsort(colours[box, channel], kind="stable")]
         summed = np.cumsum(counts[box])
         half = int(np.searchsorted(summed, summed[-1] / 2)) + 1
         half = min(max(1, half), len(box) - 1)
         boxes += [box[:half], box[half:]]
+        spans += [_span(colours[part]) for part in boxes[-2:]]
     palette = np.empty((len(boxes), 3), np.uint8)
     of_colour = np.empty(len(colours), np.intp)
     for at, box in enumerate(boxes):
@@ -48,10 +54,22 @@ def palette_of(
     return palette, of_colour[which.reshape(-1)].reshape(pixels.shape[:2])
 
 
+def _packed(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
+    return np.asarray(pixels.reshape(-1, 3).astype(np.int64) @ (65536, 256, 1))
+
+
+def _span(colours: NDArray[np.int64]) -> int:
+    """The longest side of a box of colours; -1 where it cannot be parted."""
+    return int(np.ptp(colours, axis=0).max()) if len(colours) > 1 else -1
+
+
 def sixel_of(pixels: NDArray[np.uint8], size: tuple[int, int], most: int = MOST_COLOURS) -> str:
     """(rows, columns, 3) as a sixel picture of `size` (rows, columns), from the cursor down."""
+    rows, columns = size
+    if rows * columns < pixels.shape[0] * pixels.shape[1]:
+        pixels = shrunk(pixels, rows, columns)
     palette, indices = palette_of(pixels, most)
-    indices, (rows, columns) = shrunk(indices, *size), size
+    indices = shrunk(indices, rows, columns)
     out = [f'\x1bP0;1q"1;1;{columns};{rows}']
     for at, colour in enumerate(palette.tolist()):
         red, green, blue = (round(value * 100 / 255) for value in colour)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from labbook_tui.images.picture import MOST_SIDE, Picture, Place, enlarged, shrunk, whole
@@ -27,6 +28,10 @@ _FIRST = 0x6C6200
 """Numbers from here: other programs in the same window count from one."""
 
 
+Shown = tuple[str, Place]
+Later = Callable[[Callable[[], None]], None]
+
+
 class Canvas(Protocol):
     """The terminal, as the driver gives it."""
 
@@ -42,14 +47,20 @@ class Canvas(Protocol):
 
 
 class Stage:
-    """Shows one picture at a time with a protocol."""
+    """Shows one picture at a time with a protocol.
 
-    def __init__(self, protocol: Literal["kitty", "sixel"], canvas: Canvas) -> None:
-        self.protocol, self.canvas = protocol, canvas
-        self._shown: tuple[str, Place] | None = None
+    `later` runs a job off the UI thread, and afterwards asks for the picture again: to pack a large
+    one takes tenths of a second.
+    """
+
+    def __init__(self, protocol: Literal["kitty", "sixel"], canvas: Canvas, later: Later) -> None:
+        self.protocol, self.canvas, self._later = protocol, canvas, later
+        self._shown: Shown | None = None
         self._numbers: OrderedDict[str, int] = OrderedDict()
         self._next = _FIRST
         self._seen: tuple[object, str] = (None, "")
+        self._making: Shown | None = None
+        self._made: tuple[Shown, str | bytes] | None = None
 
     def show(self, picture: Picture | None) -> None:
         """This picture and no other; None for none. Nothing is sent when it is there already."""
@@ -61,12 +72,10 @@ class Stage:
             self._shown = None
             if was_cleared:
                 return  # the cells are drawn first, then this is asked for again
-        if picture is not None and wanted is not None:
-            data = (
-                self._kitty(wanted[0], picture)
-                if self.protocol == "kitty"
-                else _sixel(picture, self.canvas.cell)
-            )
+        if picture is None or wanted is None:
+            return
+        data = self._data(wanted, picture)
+        if data:
             place = picture.place
             self.canvas.draw(f"\x1b7\x1b[{place.y + 1};{place.x + 1}H{data}\x1b8")
             self._shown = wanted
@@ -107,20 +116,55 @@ class Stage:
             self.canvas.draw(hidden(number))
         return False
 
-    def _kitty(self, digest: str, picture: Picture) -> str:
-        """Place it; send it before where the terminal does not have it."""
+    def _data(self, wanted: Shown, picture: Picture) -> str:
+        """What draws it; "" while that is being made."""
+        if self.protocol == "kitty" and wanted[0] in self._numbers:
+            return self._placed(*wanted)
+        made = self._made
+        if made is None or made[0] != wanted:
+            self._make(wanted, picture)
+            made = self._made
+        if made is None or made[0] != wanted:
+            return ""
+        self._made = None
+        content = made[1]
+        return (
+            content
+            if isinstance(content, str)
+            else self._sent(wanted[0], content) + (self._placed(*wanted))
+        )
+
+    def _make(self, wanted: Shown, picture: Picture) -> None:
+        """Pack it; of several that are asked for meanwhile the last one is kept."""
+        if self._making == wanted:
+            return
+        self._making, cell = wanted, self.canvas.cell
+
+        def job() -> None:
+            content = (
+                _png(whole(picture.pixels)) if self.protocol == "kitty" else _sixel(picture, cell)
+            )
+            if self._making == wanted:
+                self._made, self._making = (wanted, content), None
+
+        self._later(job)
+
+    def _sent(self, digest: str, png: bytes) -> str:
+        """Give it a number; the terminal forgets the one that was longest not shown."""
         from labbook_tui.images import kitty
 
-        out = ""
-        if digest not in self._numbers:
-            self._numbers[digest] = self._next
-            out = kitty.sent(self._next, _png(whole(picture.pixels)))
-            self._next += 1
-            while len(self._numbers) > MOST_KEPT:
-                out += kitty.forgotten(self._numbers.popitem(last=False)[1])
+        self._numbers[digest] = self._next
+        out = kitty.sent(self._next, png)
+        self._next += 1
+        while len(self._numbers) > MOST_KEPT:
+            out += kitty.forgotten(self._numbers.popitem(last=False)[1])
+        return out
+
+    def _placed(self, digest: str, place: Place) -> str:
+        from labbook_tui.images.kitty import placed
+
         self._numbers.move_to_end(digest)
-        place = picture.place
-        return out + kitty.placed(self._numbers[digest], place.columns, place.rows)
+        return placed(self._numbers[digest], place.columns, place.rows)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:
@@ -142,14 +186,15 @@ def _png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def _sixel(picture: Picture, cell: tuple[int, int]) -> str:
-    """In the cells' own pixels, in as many colours as the bytes allow."""
+    """In the cells' own pixels, or in as many of them as the bytes allow."""
     from labbook_tui.images.sixel import sixel_of
 
     place, pixels = picture.place, whole(picture.pixels)
     height, width = place.rows * cell[1], place.columns * cell[0]
-    while True:
-        for most in (64, 32, 16):
-            text = sixel_of(pixels, (height, width), most)
-            if len(text) <= MOST_BYTES:
-                return text
-        height, width = max(1, height * 3 // 4), max(1, width * 3 // 4)
+    text = ""
+    while not text or len(text) > MOST_BYTES:
+        if text:
+            part = min(0.9, (MOST_BYTES / len(text)) ** 0.5)
+            height, width = max(1, int(height * part)), max(1, int(width * part))
+        text = sixel_of(pixels, (height, width))
+    return text
