@@ -5,8 +5,6 @@ Of the VT340's manual (https://vt100.net/docs/vt3xx-gp/chapter14.html); colours 
 
 from __future__ import annotations
 
-from itertools import groupby
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -81,18 +79,25 @@ def sixel_of(pixels: NDArray[np.uint8], size: tuple[int, int], most: int = MOST_
 
 def _band(indices: NDArray[np.intp]) -> str:
     """Six rows: each colour's pixels over the whole width, one colour over the other."""
-    weights = 1 << np.arange(len(indices))
-    parts = []
-    for colour in np.unique(indices).tolist():
-        bits = ((indices == colour) * weights[:, None]).sum(0)
-        parts.append(f"#{colour}" + _runs("".join(map(chr, (bits + 63).tolist()))))
-    return "$".join(parts)
+    colours, which = np.unique(indices, return_inverse=True)
+    which = which.reshape(indices.shape)
+    columns = np.arange(indices.shape[1])
+    bits = np.zeros((len(colours), len(columns)), np.uint8)
+    for row, found in enumerate(which):
+        bits[found, columns] |= 1 << row
+    lines = zip(colours.tolist(), bits, strict=True)
+    return "$".join(f"#{colour}{_runs(line)}" for colour, line in lines)
 
 
-def _runs(text: str) -> str:
+def _runs(bits: NDArray[np.uint8]) -> str:
     """Four equal characters and more as `!4x`; blank ones at the end are left out."""
-    out = []
-    for char, run in groupby(text.rstrip("?")):
-        count = sum(1 for _ in run)
-        out.append(f"!{count}{char}" if count > 3 else char * count)
-    return "".join(out)
+    edges = np.flatnonzero(np.diff(bits)) + 1
+    starts = [0, *edges.tolist()]
+    counts = np.diff([*starts, len(bits)]).tolist()
+    if not bits[-1]:
+        starts, counts = starts[:-1], counts[:-1]
+    chars = map(chr, (bits[starts] + 63).tolist())
+    return "".join(
+        f"!{count}{char}" if count > 3 else char * count
+        for char, count in zip(chars, counts, strict=True)
+    )
