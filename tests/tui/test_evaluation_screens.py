@@ -171,6 +171,36 @@ async def test_a_long_reason_ends_with_an_ellipsis(lab: Lab) -> None:
         assert len(line) <= 62
 
 
+async def test_the_input_of_an_example_that_was_chosen(lab: Lab) -> None:
+    reader = labbook.open(lab.book).run("first")
+    chosen = reader.examples("chosen").column("index").to_pylist()
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, "accuracy")
+        await pilot.press("b", "enter")
+        await until(pilot, "40 examples")
+        screen = app.screen
+        assert isinstance(screen, CheckpointScreen)
+        assert sorted(screen.model.examples) == sorted(chosen)
+
+        def point(is_chosen: bool) -> int:
+            ids = [int(screen.model.rows.ids[row]) for row in screen.table.order]
+            at = next(at for at, id in enumerate(ids) if (id in chosen) is is_chosen)
+            screen.table.go(at)
+            return ids[at]
+
+        point(False)
+        await until(pilot, "the input is not known")
+        await pilot.press("i")
+        await until(pilot, "the input of this example is not known")
+        example = point(True)
+        await until(pilot, lambda text: "the input is not known" not in text and "▀" in text)
+        await pilot.press("i")
+        await until(pilot, lambda text: f"example {example} " in text and "8×8 pixels" in text)
+        await pilot.press("i")
+        assert app.screen is screen
+
+
 EVENTFUL = """
 import labbook
 run = labbook.start(name="eventful", output=False)
