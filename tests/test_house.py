@@ -68,7 +68,7 @@ THIRD_PARTY = {
     | {"lm_eval"},
     "labbook.compare": {"pyarrow", "numpy"},
     "labbook.dynamics": {"pyarrow", "numpy"},
-    "labbook.checks": {"pyarrow", "numpy", "torch"},
+    "labbook.checks": {"pyarrow", "numpy", "torch", "pytest"},
     "labbook.export": {"pyarrow", "duckdb"},
     "labbook.restore": {"pyarrow", "numpy"},
     "labbook.upkeep": {"pyarrow", "git"},

@@ -6,20 +6,24 @@ import contextlib
 import io
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from labbook.checks.bench import Bench
+from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding, Report, Skipped
 from labbook.checks.folding import arranged
 from labbook.checks.isolation import undisturbed
+from labbook.checks.noting import note_in_run
 from labbook.checks.rule import Cannot, Rule, limits_of, matching, registry
 from labbook.checks.subject import Subject, as_subject
+from labbook.client.current import active
 from labbook.client.undisturbed import randomness_kept, seed_all
 from labbook.errors import MisuseError
 
-__all__ = ["apply", "check", "chosen_rules", "concluded"]
+__all__ = ["apply", "check", "check_limits", "chosen_rules", "concluded", "sorted_out"]
+
+OnError = Callable[[BaseException, dict[str, Any]], None]
 
 
 def check(  # noqa: PLR0917  # the order is part of the contract
@@ -29,6 +33,8 @@ def check(  # noqa: PLR0917  # the order is part of the contract
     skip: Iterable[str] = (),
     set: Mapping[str, Any] | None = None,  # the name the command line has too
     seed: int = 0,
+    *,
+    on_error: OnError | None = None,
 ) -> Report:
     """Check a model, its loss, its data and its loops for mistakes; returns a `Report`.
 
@@ -36,7 +42,9 @@ def check(  # noqa: PLR0917  # the order is part of the contract
     work on copies: weights, buffers, optimizers, generators, flags and files are afterwards what
     they were. A rule that finds no time within `budget_s` (seconds) is skipped, never passed.
     `only` and `skip` take rules (`loss/sign`), areas (`loss`) and patterns (`fit/*`), `set` other
-    limits: `{"data/unshuffled.z": 6}`. Raises `MisuseError` for unknown names.
+    limits: `{"data/unshuffled.z": 6}`. Findings are events of the run that is being recorded, if
+    one is. `on_error(exception, last)` is called where the user's code
+    raises, with the batch and output in hand. Raises `MisuseError` for unknown names.
     """
     started = time.monotonic()
     wanted = chosen_rules("subject", only, skip)
@@ -46,17 +54,18 @@ def check(  # noqa: PLR0917  # the order is part of the contract
         whole = as_subject(subject)
     check_allowances(whole.allow)
     bench = Bench(whole, seed, started + budget_s)
-    findings: list[Finding] = []
-    skipped: list[Skipped] = []
-    passed: list[str] = []
-    with undisturbed(*_users_own(whole)), _quiet():
+    said = {}
+    with undisturbed(*_users_own(whole)), _quiet(on_error is None):
         for rule in wanted:
-            said = apply(rule, "subject", bench, limits_of(rule, changed), _lacking(rule, whole))
-            _sort(rule, said, findings, skipped, passed)
+            lacking = _lacking(rule, whole)
+            said[rule] = apply(rule, "subject", bench, limits_of(rule, changed), lacking, on_error)
+    findings, skipped, passed = sorted_out(said)
     report = Report(
         whole.name or "subject", tuple(findings), tuple(skipped), tuple(passed), seed=seed
     )
-    return concluded(report, whole.allow, time.monotonic() - started)
+    report = concluded(report, whole.allow, started)
+    note_in_run(report, active())
+    return report
 
 
 def chosen_rules(what: str, only: Iterable[str], skip: Iterable[str]) -> list[Rule]:
@@ -86,8 +95,13 @@ def check_allowances(allow: Mapping[str, str]) -> None:
     matching(allow)
 
 
-def apply(
-    rule: Rule, what: str, on: Any, limits: Mapping[str, float], lacking: str | None = None
+def apply(  # noqa: PLR0917
+    rule: Rule,
+    what: str,
+    on: Any,
+    limits: Mapping[str, float],
+    lacking: str | None = None,
+    on_error: OnError | None = None,
 ) -> list[Finding] | Skipped:
     """Apply one rule; a rule that breaks is said, and never taken for a finding."""
     if lacking is not None:
@@ -97,6 +111,8 @@ def apply(
         with _time_of(on):
             found = list(rule.checks[what](on, limits) or ())
     except Cannot as error:
+        if on_error is not None and isinstance(error, UserError):
+            on_error(error.error, on.last)
         return Skipped(rule.name, str(error))
     except MemoryError:
         return Skipped(rule.name, "out of memory")
@@ -123,26 +139,24 @@ def _time_of(on: Any) -> Iterator[None]:
         yield
 
 
-def _sort(
-    rule: Rule,
-    said: list[Finding] | Skipped,
-    findings: list[Finding],
-    skipped: list[Skipped],
-    passed: list[str],
-) -> None:
-    if isinstance(said, Skipped):
-        skipped.append(said)
-    elif said:
-        findings.extend(said)
-    else:
-        passed.append(rule.name)
+def sorted_out(
+    said: Mapping[Rule, list[Finding] | Skipped],
+) -> tuple[list[Finding], list[Skipped], list[str]]:
+    """What rules found, why others could not say anything, and the names of those that passed."""
+    findings = [f for result in said.values() if not isinstance(result, Skipped) for f in result]
+    skipped = [result for result in said.values() if isinstance(result, Skipped)]
+    return findings, skipped, [rule.name for rule, result in said.items() if result == []]
 
 
-def concluded(report: Report, allow: Mapping[str, str], seconds: float) -> Report:
-    """Set aside what is allowed, fold what follows from something else, and sort."""
+def concluded(report: Report, allow: Mapping[str, str], started: float) -> Report:
+    """Set aside what is allowed, fold what follows from something else, and sort.
+
+    `started` is on `time.monotonic()`.
+    """
     reasons = {name: reason for pattern, reason in allow.items() for name in matching([pattern])}
     meant = [replace(f, reason=reasons[f.rule]) for f in report.findings if f.rule in reasons]
     left = [f for f in report.findings if f.rule not in reasons]
+    seconds = time.monotonic() - started
     return replace(report, findings=arranged(left), allowed=tuple(meant), seconds=seconds)
 
 
@@ -166,7 +180,10 @@ def _users_own(subject: Subject) -> tuple[list[Any], list[Any], list[Any]]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(wanted: bool) -> Iterator[None]:
     """What the user's loops print is not the check's output."""
+    if not wanted:
+        yield
+        return
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield

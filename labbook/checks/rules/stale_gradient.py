@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.rule import Cannot, Limits, Rule
-from labbook.checks.watched import watched
+
+if TYPE_CHECKING:
+    from labbook.checks.bench import Bench
+    from labbook.checks.recorded import Recorded
 
 STALE = Rule(
     "loop/stale-grad",
@@ -29,6 +32,8 @@ STALE = Rule(
 @STALE.on_subject
 def stale(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at the first backward pass after each step of the user's loop."""
+    from labbook.checks.watched import watched
+
     seen = bench.shared(watched)
     firsts = {b.step: b for b in reversed(seen.backwards) if b.step > 0}
     if len(firsts) < 3:
@@ -45,3 +50,24 @@ def stale(bench: Bench, limits: Limits) -> Iterator[Finding]:
         evidence=f"{len(found)} of {len(firsts)} backward passes added to the gradient of the "
         "step before",
     )
+
+
+@STALE.on_run
+def stale_in_run(run: Recorded, limits: Limits) -> Iterator[Finding]:
+    """The samples of a followed net: the old gradient's norm before the first backward pass."""
+    found = run.followed("stale_gradient_norm")
+    if not found:
+        raise Cannot("not recorded: no net was followed with its optimizer (run.follow)")
+    for optimizer, values in found.items():
+        n_stale = int((values > 0).sum())
+        if len(values) < 3 or n_stale == 0:
+            continue
+        share = n_stale / len(values)
+        say = STALE.fail if share > limits["share"] else STALE.warn
+        yield say(
+            value=share,
+            limit=0.0,
+            where=f"optimizer {optimizer}",
+            evidence=f"in {n_stale} of {len(values)} sampled steps the gradient of the step before "
+            "was still there",
+        )
