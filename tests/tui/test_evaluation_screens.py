@@ -207,6 +207,8 @@ run = labbook.start(name="eventful", output=False)
 for step in range(1, 61):
     run.log({"loss": 2.3 / step}, step=step)
 run.event("gradients are not finite", kind="nonfinite", step=30)
+fix = "call optimizer.zero_grad() \\x1b[2Jbefore backward"
+run._journal.event("finding", "loop/stale-grad: left over", 40, rule="loop/stale-grad", fix=fix)
 run._journal.faults["nonfinite"] += 1
 run._journal.faults["ENOSPC"] += 2
 run.finish()
@@ -226,7 +228,11 @@ async def test_enter_on_an_event_goes_to_the_curves_at_its_step(tmp_path: Path) 
         rows = {row.text: row for row in view.model.rows}
         assert rows["nonfinite: 1 time"].step == 30  # of the event of its kind
         assert rows["ENOSPC: 2 times"].step is None
-        for words, advice in (("ENOSPC", "free the disk"), ("not finite", "gradient clipping")):
+        for words, advice in (
+            ("stale-grad", "to do call optimizer.zero_grad() before backward"),
+            ("ENOSPC", "free the disk"),
+            ("not finite", "gradient clipping"),
+        ):
             view.cursor = next(i for i, row in enumerate(view.listed) if words in row.text)
             view.redraw()
             await until(pilot, lambda text, advice=advice: advice in " ".join(text.split()))

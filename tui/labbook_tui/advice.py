@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from labbook.book.text import clean
 from labbook_tui.models import EventRow
 
 __all__ = ["advice_on"]
@@ -56,6 +57,9 @@ _BY_TEXT = (
 
 def advice_on(row: EventRow) -> str:
     """One sentence, without a full stop. A text that says itself what to do has none of ours."""
+    if row.kind == "finding":
+        fix = row.fields.get("fix")
+        return clean(fix) if isinstance(fix, str) else ""
     if row.kind == "dirty":
         return "labbook restore RUN writes the code as it ran; commit before the next run"
     if row.kind == "fault":

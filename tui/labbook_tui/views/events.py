@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from labbook.book.text import clean
 from labbook_tui.advice import advice_on
 from labbook_tui.lines import Line, rule, under, width_of
 from labbook_tui.models import EventRow, EventsModel
@@ -18,7 +19,17 @@ from labbook_tui.views.base import Scrolled
 __all__ = ["EventsView", "event_line"]
 
 _BAD = {"fault", "failed", "error", "killed", "alert", "nonfinite", "damage"}
-_WARN = {"warning", "interrupted", "terminated", "dirty", "gap", "remark", "check", "incomplete"}
+_WARN = {
+    "finding",
+    "warning",
+    "interrupted",
+    "terminated",
+    "dirty",
+    "gap",
+    "remark",
+    "check",
+    "incomplete",
+}
 _MOST = 6
 """Lines for the whole text of the one under the cursor."""
 
@@ -108,7 +119,10 @@ class EventsView(Scrolled):
     def _about(self, row: EventRow, width: int) -> list[Line]:
         """The text and fields where they say more than the line above, and what to do."""
         ink, advice = self.ink, advice_on(row)
-        fields = "  ".join(f"{key}={value_text(value)}" for key, value in row.fields.items())
+        told = {"fix"} if row.kind == "finding" else set()  # it is what to do
+        fields = clean(
+            "  ".join(f"{k}={value_text(v)}" for k, v in row.fields.items() if k not in told)
+        )
         lines: list[Line] = []
         if len(row.text) > width - 36 or fields:
             lines += [
