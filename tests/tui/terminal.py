@@ -7,10 +7,12 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -89,6 +91,21 @@ class Terminal:
         """Whether the program is stopped, as by Ctrl-Z."""
         stat = Path(f"/proc/{self._process.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
+
+    def until_stopped(self) -> None:
+        """Wait for the stop of Ctrl-Z."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.is_stopped():
+            assert time.monotonic() < deadline, "never stopped"
+            while select.select([self._fd], [], [], 0.01)[0]:
+                self._read()
+
+    def resize(self, columns: int, rows: int, cell: tuple[int, int] = (0, 0)) -> None:
+        """Another size, and pixels of a cell where the terminal says them."""
+        pixels = columns * cell[0], rows * cell[1]
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, *pixels))
+        self.screen.resize(rows, columns)
+        self.signal(signal.SIGWINCH)
 
     def _read(self) -> bool:
         """Take what has come; False at the end of the program."""

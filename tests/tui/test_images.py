@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -319,11 +320,7 @@ def test_sixel_in_the_program(book: Path) -> None:
         terminal.until("6 examples × 8 steps")
         terminal.press("i")
         terminal.until(lambda text: "8×8 pixels" in text and SIXEL.search(terminal.data))
-        (x, y), (columns, rows) = where_sixel(terminal.data)
-        for row in range(y, y + rows):  # as pixels cover the cells
-            for column in range(x, x + columns):
-                char = terminal.screen.buffer[row][column]
-                terminal.screen.buffer[row][column] = char._replace(data="#")
+        cover(terminal)
         terminal.press("i")
         terminal.until(lambda text: "6 examples × 8 steps" in text and "#" not in text)
         idle = len(terminal.data)
@@ -339,6 +336,62 @@ def where_sixel(data: bytes) -> tuple[tuple[int, int], tuple[int, int]]:
     found = re.findall(rb'\x1b7\x1b\[(\d+);(\d+)H\x1bP0;1q"1;1;(\d+);(\d+)', data)[-1]
     row, column, width, height = map(int, found)
     return (column - 1, row - 1), (width // 8, height // 16)
+
+
+def cover(terminal: Terminal) -> None:
+    """Pixels over the cells of the last sixel picture."""
+    (x, y), (columns, rows) = where_sixel(terminal.data)
+    for row in range(y, y + rows):
+        for column in range(x, x + columns):
+            char = terminal.screen.buffer[row][column]
+            terminal.screen.buffer[row][column] = char._replace(data="#")
+
+
+def test_sixel_leaves_nothing_below_the_palette_the_next_example_or_another_page(
+    book: Path,
+) -> None:
+    with Terminal((100, 30), "classes", "--images", "sixel", *book_option(book)) as terminal:
+        terminal.until("8 Events")
+        terminal.press("3")
+        terminal.until("6 examples × 8 steps")
+        terminal.press("\r")
+        terminal.until(lambda text: "1 of 6" in text and SIXEL.search(terminal.data) is not None)
+        cover(terminal)
+        terminal.press("\x10")
+        terminal.until(lambda text: "page: curves" in text and "#" not in text)
+        terminal.press("\x1b")
+        terminal.until(
+            lambda text: "page: curves" not in text and len(SIXEL.findall(terminal.data)) == 2
+        )
+        cover(terminal)
+        terminal.press("j")
+        terminal.until(lambda text: "2 of 6" in text and len(SIXEL.findall(terminal.data)) == 3)
+        assert "#" not in terminal.text
+        cover(terminal)
+        terminal.press("2")
+        terminal.until(lambda text: "#" not in text)
+
+
+@pytest.mark.parametrize(("protocol", "shown"), [("kitty", b"a=p,"), ("sixel", b"\x1bP0;1q")])
+def test_it_is_there_again_after_a_stop_and_in_another_size(
+    book: Path, protocol: str, shown: bytes
+) -> None:
+    with Terminal((100, 30), "classes", "--images", protocol, *book_option(book)) as terminal:
+        terminal.until("8 Events")
+        terminal.press("3")
+        terminal.until("6 examples × 8 steps")
+        terminal.press("i")
+        terminal.until(lambda text: "8×8 pixels" in text and shown in terminal.data)
+        terminal.press("\x1a")
+        terminal.until_stopped()
+        assert terminal.data.count(b"a=d,d=I") == (protocol == "kitty")
+        terminal.screen.reset()
+        terminal.signal(signal.SIGCONT)
+        terminal.until(lambda text: "8×8" in text and terminal.data.count(shown) == 2)
+        terminal.resize(80, 24, (10, 20))
+        terminal.until(lambda text: "8×8" in text and terminal.data.count(shown) == 3)
+        size = b"c=40,r=20," if protocol == "kitty" else b'"1;1;400;400'
+        assert size in terminal.data[terminal.data.rindex(shown) :]
 
 
 @pytest.mark.parametrize("wish", ["blocks", "off", "auto"])
