@@ -18,6 +18,8 @@ _LAST = re.compile(r"""(?P<field>[^\s()=<>~!"'&]+)(?:[=!]=|!~|[=~:])(?P<values>[
 _WORD = re.compile(r"""(?:^|[\s(])-?(?P<word>[^\s()=<>~!"'&]*)$""")
 _PLAIN = re.compile(r"""[^\s()=<>~!"'&-][^\s()=<>~!"'&]*""")
 _WORDS = ("and", "or", "not")
+_FIRST = ("state", "since", "tag", "dirty")
+"""Asked for most; then what these runs have of their own, then the facts of any run."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ def complete(text: str, fields: Fields) -> Completion:
     word = _WORD.search(text)
     if word is None:
         return Completion(text, len(text))
-    return _among(text, word["word"], [*filter(None, map(_quoted, fields.names)), "since"])
+    own = [name for name in fields.names if not fields.is_of_all(name)]
+    names = dict.fromkeys([*_FIRST, *own, *fields.names])
+    return _among(text, word["word"], filter(None, map(_quoted, names)))
 
 
 def complete_field(text: str, fields: Fields) -> Completion:

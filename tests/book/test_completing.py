@@ -44,6 +44,8 @@ def test_fields_and_states_complete_what_is_typed(text: str, found: list[str]):
 def test_every_candidate_can_be_read():
     names = complete("", FIELDS).found
     assert '"my arg"' in names
+    assert names[0] == "state"
+    assert names.index("val/loss") < names.index("host")
     assert "name" in names  # the run's; that of an argument is written in full
     assert all("odd" not in name for name in names)  # no filter can name it
     for name in names:
