@@ -11,15 +11,15 @@ from textual.containers import Horizontal
 from textual.widget import Widget
 
 from labbook_tui.bars import Header, Keys
-from labbook_tui.example_input import input_lines
-from labbook_tui.lines import Line, Lines
+from labbook_tui.input_pane import InputPane
+from labbook_tui.lines import Line
 from labbook_tui.models import CheckpointModel, Example, Problem, Want
 from labbook_tui.palette import seg
 from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.shown import Shown
 from labbook_tui.table import Cell, Column, VTable
-from labbook_tui.text import cut, decimals, fixed, folded, grouped, plural
+from labbook_tui.text import cut, decimals, fixed, grouped, plural
 from labbook_tui.views.evaluation_table import gap_text
 from labbook_tui.views.worst import changes, filtered, loss_of, orders, ranked, verdicts
 
@@ -27,36 +27,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["CheckpointScreen"]
-
-
-class InputPane(Lines):
-    """The input of the example under the cursor, where it is known, and its long texts."""
-
-    DEFAULT_CSS = "InputPane { width: 30; }"
-
-    def __init__(self) -> None:
-        super().__init__(id="input")
-        self.example: Example | None = None
-        self.texts: list[tuple[str, str]] = []
-
-    def show(self, example: Example | None, texts: list[tuple[str, str]]) -> None:
-        """Another example."""
-        self.example, self.texts = example, texts
-        self.redraw()
-
-    def draw(self, width: int, height: int) -> list[Line]:
-        """Picture or text, then whatever else is long."""
-        ink, example = self.ink, self.example
-        lines: list[Line] = []
-        if example is not None:
-            lines += input_lines(example, width - 2, min(14, height // 2), ink)
-        if not lines:
-            words = "the input is not known: only examples of a chosen set of this data are kept"
-            lines += [[seg(part, ink.of("dim"))] for part in folded(words, width - 2, 5)]
-        for name, text in self.texts:
-            lines += [[], [seg(name, ink.of("dim"))]]
-            lines += [[seg(part)] for part in folded(text, width - 2, 8)]
-        return [[seg(f"{ink.glyphs.side} ", ink.of("faint")), *line] for line in lines]
 
 
 class CheckpointScreen(BaseScreen):
