@@ -50,6 +50,7 @@ def noise(rows: int, columns: int, *channels: int) -> NDArray[np.float64]:
         ({"TERM": "xterm-kitty"}, "kitty"),
         ({"TERM": "xterm-256color", "KITTY_WINDOW_ID": "1"}, "kitty"),
         ({"TERM": "xterm-256color", "TERM_PROGRAM": "ghostty"}, "kitty"),
+        ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "sixel"),
         ({"TERM": "xterm-256color", "TERM_PROGRAM": "vscode"}, "blocks"),
         ({"TERM": "foot"}, "sixel"),
         ({"TERM": "foot-direct"}, "sixel"),

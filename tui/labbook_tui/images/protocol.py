@@ -16,7 +16,8 @@ __all__ = ["Images", "images_for"]
 Images = Literal["kitty", "sixel", "blocks", "off"]
 
 _KITTY_TERMS = ("xterm-kitty", "xterm-ghostty")
-_KITTY_PROGRAMS = ("ghostty", "WezTerm")
+_SIXEL_PROGRAMS = ("iTerm.app", "WezTerm")
+"""WezTerm knows kitty's too, but answers it even when told not to."""
 _SIXEL_TERMS = ("foot", "mlterm", "contour", "yaft")
 _KONSOLE_WITH_SIXEL = 220400
 
@@ -56,10 +57,10 @@ def _said(environ: Mapping[str, str]) -> Images:
     term, program = environ.get("TERM", ""), environ.get("TERM_PROGRAM", "")
     if environ.get("NO_COLOR"):
         return "blocks"
-    if term in _KITTY_TERMS or environ.get("KITTY_WINDOW_ID") or program in _KITTY_PROGRAMS:
+    if term in _KITTY_TERMS or environ.get("KITTY_WINDOW_ID") or program == "ghostty":
         return "kitty"
     konsole = environ.get("KONSOLE_VERSION", "")
     has_sixel = konsole.isdecimal() and int(konsole) >= _KONSOLE_WITH_SIXEL
-    if has_sixel or term.split("-")[0] in _SIXEL_TERMS or program == "iTerm.app":
+    if has_sixel or term.split("-")[0] in _SIXEL_TERMS or program in _SIXEL_PROGRAMS:
         return "sixel"
     return "blocks"
