@@ -341,6 +341,12 @@ class Bench:
         self._users("optimizer.step()", optimizer.step)
         return outcome.loss.detach().item()
 
+    def evaluate(self, model: nn.Module) -> Any:
+        """What the user's `evaluate` returns for this model. Raises `UserError` when it raises."""
+        if self.subject.evaluate is None:
+            raise Cannot("no evaluate= given")
+        return self._users("evaluate()", self.subject.evaluate, model)
+
     @property
     def task(self) -> str:
         """One of "classification", "binary", "regression", "language", "other".
