@@ -12,7 +12,7 @@ from labbook_tui.driver import DiffDriver
 if TYPE_CHECKING:
     from labbook_tui.read.library import Library
 
-__all__ = ["start"]
+__all__ = ["start", "start_demo"]
 
 
 def start(
@@ -22,10 +22,12 @@ def start(
     page: str = "curves",
     plain_driver: bool = False,
     ascii_only: bool = False,
+    is_remembered: bool = True,
 ) -> None:
     """Open the book and show it until the user leaves; with `run`, on that page of it.
 
-    Without a run, `page="host"` begins with this machine.
+    Without a run, `page="host"` begins with this machine. With `is_remembered` false, how it is
+    looked at is not kept for the next time.
 
     Raises `BookNotFound`, and `RunNotFound` or `AmbiguousRun` for `run`, before the screen changes.
     """
@@ -38,13 +40,31 @@ def start(
 
         return Library(Book(paths))
 
-    driver = None if plain_driver else DiffDriver
     app = LabbookApp(
-        paths.root, library, run=run_id, page=page, driver_class=driver, ascii_only=ascii_only
+        paths.root,
+        library,
+        run=run_id,
+        page=page,
+        driver_class=None if plain_driver else DiffDriver,
+        ascii_only=ascii_only,
+        is_remembered=is_remembered,
     )
     app.run()
     if app.return_code:
         sys.exit(app.return_code)
+
+
+def start_demo(
+    run: str | None = None, *, plain_driver: bool = False, ascii_only: bool = False
+) -> None:
+    """Open the recorded book that comes with labbook; nothing of it stays.
+
+    Raises `RunNotFound` or `AmbiguousRun` for `run`, and `StoreError` where it cannot be unpacked.
+    """
+    from labbook_tui.demo import unpacked
+
+    with unpacked() as book:
+        start(str(book), run, plain_driver=plain_driver, ascii_only=ascii_only, is_remembered=False)
 
 
 def _run_id(book: str | None, which: str) -> str:

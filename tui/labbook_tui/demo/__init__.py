@@ -1,0 +1,36 @@
+"""A recorded book, to look at before there is one: `labbook tui --demo`.
+
+`book.tar.xz` holds real runs of `examples/digits`; `python -m tests.demo_book` makes it anew.
+"""
+
+from __future__ import annotations
+
+import tarfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from labbook.errors import StoreError
+
+__all__ = ["ARCHIVE", "unpacked"]
+
+ARCHIVE = Path(__file__).parent / "book.tar.xz"
+"""One folder, `digits/.labbook`: everything of a book but the weights in its checkpoints."""
+
+
+@contextmanager
+def unpacked() -> Iterator[Path]:
+    """The recorded book in a temporary folder, which is removed at the end.
+
+    Raises `StoreError` where it cannot be unpacked.
+    """
+    with ExitStack() as stack:
+        try:
+            temporary = TemporaryDirectory(prefix="labbook-demo-", ignore_cleanup_errors=True)
+            folder = stack.enter_context(temporary)
+            with tarfile.open(ARCHIVE) as archive:
+                archive.extractall(folder, filter="data")
+        except (OSError, tarfile.TarError) as error:
+            raise StoreError(f"the recorded book cannot be unpacked: {error}") from error
+        yield Path(folder) / "digits" / ".labbook"
