@@ -30,7 +30,7 @@ from labbook_tui.demo import ARCHIVE
 
 ROOT = Path(__file__).parent.parent
 HOME = "/home/you/digits"
-FACTS = {"host": "workstation", "by": "you", "boot_id": "00000000-0000-0000-0000-000000000000"}
+FACTS = {"host": "workstation", "boot_id": "00000000-0000-0000-0000-000000000000"}
 FOLDERS = {"PYTHONPATH", "TORCHINDUCTOR_CACHE_DIR"}
 """Variables that hold folders of this machine."""
 
@@ -52,7 +52,7 @@ GROWING = {
     "def main() -> None:": (
         "def grown(images: torch.Tensor, epoch: int) -> torch.Tensor:\n"
         '    """Larger pictures for the second half of the training."""\n'
-        "    return F.interpolate(images, size=12) if epoch >= 7 else images\n\n\n"
+        "    return F.interpolate(images, size=12) if epoch >= 12 else images\n\n\n"
         "def main() -> None:"
     ),
 }
@@ -165,12 +165,14 @@ def scrub(book: Path, lab: Path) -> None:
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
             return {
-                key: FACTS.get(key, clean(each)) if isinstance(each, str) else clean(each)
+                key: FACTS[key] if key in FACTS and isinstance(each, str) else clean(each)
                 for key, each in value.items()
                 if key not in FOLDERS
             }
         if isinstance(value, list):
             return [clean(each) for each in value]
+        if value == getpass.getuser():
+            return "you"
         return replaced(value, places) if isinstance(value, str) else value
 
     for path in sorted(book.rglob("*")):
