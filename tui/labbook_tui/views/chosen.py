@@ -52,7 +52,7 @@ class ChosenView(View):
         ("t", "measure"),
         ("o", "sort"),
         ("a", "wrong"),
-        ("n", "change"),
+        ("n N", "change"),
         ("/", "filter"),
         ("c", "next set"),
     ]
