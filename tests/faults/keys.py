@@ -66,7 +66,7 @@ async def _campaign(lab: Lab, process, minutes: float, chance: random.Random, fo
         found.apps += 1
         before = len(found.pressed)
         async with app.run_test(size=(80, 24)) as pilot:
-            await until(pilot, "mashed")
+            await until(pilot, "7 runs")  # whatever filter is remembered
             found.pressed.append("(new)")
             await mash(
                 pilot,
