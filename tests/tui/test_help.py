@@ -48,16 +48,8 @@ PLACES = {
 """Name → keys from the runs on."""
 LONG = {"compare-changes", "compare-results", "machine"}
 """Places that have to be longer than the screen, or nothing would scroll."""
-IDLE = {
-    **{place: {"c"} for place in PLACES if place.startswith("chosen")},
-    "chosen-histogram": {"c", "j k", "n N", "o"},
-    "chosen-summary": {"c", "j k", "h l", "n N", "o", "a"},
-    "compare-changes": {"a"},
-    "host": {"j k", "enter"},
-}
-"""Keys of a footer that have nothing to do in this book: it has one chosen set, no live run and no
-long section of changes; two of the pages are of all examples at once.
-"""
+IDLE = {"compare-changes": {"a"}, "host": {"j k", "enter"}}
+"""Keys of a footer with nothing to do in this book: no long section of changes, no live run."""
 NAMES = {"←": "left", "→": "right", "↑": "up", "↓": "down", "esc": "escape"}
 
 
