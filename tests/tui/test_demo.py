@@ -14,7 +14,7 @@ import labbook
 from labbook.cli import main
 from labbook.errors import StoreError
 from labbook_tui import demo
-from tests.demo_book import HOME, ROOT, texts_of
+from tests.demo_book import GROWING, HOME, ROOT, SMALLER, SMOOTHING, changed, texts_of
 from tests.tui.screens import app_on, until
 from tests.tui.terminal import Terminal
 
@@ -63,6 +63,16 @@ def test_it_has_what_a_newcomer_should_see(book: Path) -> None:
         assert len(run.results()) == len(run.checkpoints()) > 1
         assert run.chosen("chosen").num_rows > 100
     assert list(book.glob("runs/*/checkpoints/*.pt")) == []
+
+
+def test_it_can_be_made_anew_from_the_examples_as_they_are() -> None:
+    made = {
+        name: changed((ROOT / "examples" / "digits" / name).read_text(), changes)
+        for name, changes in SMALLER.items()
+    }
+    for change in ({}, GROWING, SMOOTHING):
+        compile(changed(made["train.py"], change), "train.py", "exec")
+    compile(made["evaluation.py"], "evaluation.py", "exec")
 
 
 async def test_every_screen_shows_it(book: Path) -> None:
