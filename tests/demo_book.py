@@ -2,6 +2,9 @@
 
     python -m tests.demo_book
 
+Then `python -m tests.tui.snapshot`, `python tui/picture.py --demo` and `python tui/cast.py`: they
+show this book.
+
 Three seeds of one setting, another learning rate, a run of a dirty tree, and one that failed. The
 copies of the scripts that are trained differ from the examples by `SMALLER`, so that the book is
 small enough to ship; whatever names this machine, its user or its folders is replaced at the end.

@@ -1,6 +1,8 @@
 """A recorded book, to look at before there is one: `labbook tui --demo`.
 
-`book.tar.xz` holds real runs of `examples/digits`; `python -m tests.demo_book` makes it anew.
+`book.tar.xz` holds real runs of `examples/digits`; `python -m tests.demo_book` makes it anew. Its
+pictures are 40 of the "Optical Recognition of Handwritten Digits" (E. Alpaydin and C. Kaynak, UCI,
+https://doi.org/10.24432/C50P49, CC BY 4.0), as scikit-learn brings them.
 """
 
 from __future__ import annotations
