@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,6 +114,18 @@ def test_nothing_of_it_stays(tmp_path: Path) -> None:
         terminal.press("q")
         assert terminal.finish() == 0
     assert [*tmp_path.rglob("*")] == [tmp_path / "tmp"]
+
+
+def test_a_file_that_comes_while_it_is_removed_goes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = shutil.rmtree
+
+    def late(folder: str, ignore_errors: bool) -> None:
+        monkeypatch.setattr(shutil, "rmtree", plain)
+        plain(Path(folder) / "digits" / ".labbook" / "runs")
+
+    with demo.unpacked() as book:
+        monkeypatch.setattr(shutil, "rmtree", late)
+    assert not book.parent.parent.exists()
 
 
 def test_a_run_of_it_can_be_named() -> None:

@@ -7,11 +7,14 @@ https://doi.org/10.24432/C50P49, CC BY 4.0), as scikit-learn brings them.
 
 from __future__ import annotations
 
+import os
+import shutil
 import tarfile
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from labbook.errors import StoreError
 
@@ -29,10 +32,19 @@ def unpacked() -> Iterator[Path]:
     """
     with ExitStack() as stack:
         try:
-            temporary = TemporaryDirectory(prefix="labbook-demo-", ignore_cleanup_errors=True)
-            folder = stack.enter_context(temporary)
+            folder = tempfile.mkdtemp(prefix="labbook-demo-")
+            stack.callback(_remove, folder)
             with tarfile.open(ARCHIVE) as archive:
                 archive.extractall(folder, filter="data")
         except (OSError, tarfile.TarError) as error:
             raise StoreError(f"the recorded book cannot be unpacked: {error}") from error
         yield Path(folder) / "digits" / ".labbook"
+
+
+def _remove(folder: str) -> None:
+    """Remove it, again where the reader has put a file into it meanwhile."""
+    for _ in range(20):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            return
+        time.sleep(0.05)
