@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.descent import agreement, ascended, descended
+from labbook.checks.looped import looped
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot
 from labbook.checks.traced import Trace, traced
-from labbook.checks.watched import watched
 
 if TYPE_CHECKING:
     from labbook.checks.torch_calls import Call
@@ -45,7 +45,7 @@ def pointing(bench: Bench) -> Pointing:
 
     `bench.shared` it.
     """
-    seen = bench.shared(traced)
+    seen = _loss_trace(bench)
     if seen.error is not None:
         raise seen.error
     signs = coefficients(seen)
@@ -53,7 +53,7 @@ def pointing(bench: Bench) -> Pointing:
         call = signs[0][0]
         text = f"{call.name} goes into the loss with a minus: less loss is more {call.name}"
         return Pointing(True, text, _minus(bench, seen, call))
-    in_loop = _in_loop(bench, seen)
+    in_loop = _in_loop(bench)
     if in_loop is not None:
         return in_loop
     try:
@@ -69,6 +69,14 @@ def pointing(bench: Bench) -> Pointing:
         text = f"{down:.0%} of free outputs reach the targets by descending, {up:.0%} by ascending"
         return Pointing(True, text, place_of(bench.subject.loss), down, up)
     return Pointing(None, down=down, up=up)
+
+
+def _loss_trace(bench: Bench) -> Trace:
+    """Of `loss=`; without a loss that can be called, of the loop."""
+    try:
+        return bench.shared(traced)
+    except Cannot:
+        return bench.shared(looped)
 
 
 def coefficients(seen: Trace) -> list[tuple[Call, float]]:
@@ -100,23 +108,18 @@ def _minus(bench: Bench, seen: Trace, known: Call) -> str:
     return known.where or place_of(bench.subject.loss)
 
 
-def _in_loop(bench: Bench, seen: Trace) -> Pointing | None:
-    """Whether the user's loop takes the negative of a loss that cannot be negative."""
-    kinds = {LOSS_KINDS[c.name] for c in seen.known()}
-    if not kinds or not kinds <= AT_LEAST_ZERO or seen.loss is None or seen.loss.item() <= 0:
-        return None
-    if bench.subject.train is None or bench.subject.optimizer is None:
-        return None
+def _in_loop(bench: Bench) -> Pointing | None:
+    """Whether the loop turns the loss round before it calls backward()."""
     try:
-        backwards = bench.shared(watched).backwards
+        seen = bench.shared(looped)
     except Cannot:
         return None
-    if len(backwards) < 3 or not all(b.value < 0 for b in backwards):
+    signs = coefficients(seen)
+    if not signs or not all(sign < 0 for _, sign in signs):
         return None
-    text = (
-        f"the loss is {seen.loss.item():.4g}, the loop calls backward() on {backwards[0].value:.4g}"
-    )
-    return Pointing(True, text, backwards[0].where)
+    call = signs[0][0]
+    text = f"the loop calls backward() on a loss that {call.name} goes into with a minus"
+    return Pointing(True, text, _minus(bench, seen, call))
 
 
 @dataclass(frozen=True)

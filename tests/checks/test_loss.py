@@ -592,3 +592,65 @@ def test_a_model_that_scales_its_outputs_is_right():
     scaled = parts(Rescaled, F.mse_loss, X, 500 * VALUE + 90)
     assert alarms(labbook.check(scaled, only=RULES)) == []
     assert labbook.check(CLEAN["mlp"], only=["data/target-scale"]).skipped
+
+
+# ------------------------------------------------------------- what the loop does by itself
+
+
+def with_loop(loss, model=None, target=CLASS, stated=F.cross_entropy):
+    """A stated loss that is right, and a loop that does something else."""
+    subject = parts(model or mlp(), stated, X, target)
+    return subject | {"train": trainer(loss, subject["loader"])}
+
+
+def clipped_in_the_loop(o, y):
+    error = F.cross_entropy(o, y)
+    return error.clamp(max=0.5)
+
+
+def new_tensor(o, y):
+    return torch.tensor(F.cross_entropy(o, y).item(), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("subject", "rule", "function", "text"),
+    [
+        (with_loop(softmax_before), "loss/probabilities-as-logits", softmax_before, "F.softmax"),
+        (with_loop(negated), "loss/sign", negated, "-error"),
+        (
+            with_loop(clipped_in_the_loop),
+            "loss/blocked-gradient",
+            clipped_in_the_loop,
+            "clamp(max",
+        ),
+        (with_loop(new_tensor), "grad/loss-detached", new_tensor, ".item()"),
+        (with_loop(by_argmax), "grad/loss-detached", by_argmax, "o.argmax"),
+    ],
+)
+def test_a_mistake_that_only_the_loop_makes_is_found_at_its_line(subject, rule, function, text):
+    assert line_of(function, text) in found(subject, rule).where
+
+
+def test_a_loop_that_broadcasts_is_found():
+    right = lambda o, y: F.mse_loss(o.squeeze(1), y)  # noqa: E731
+    wrong = with_loop(F.mse_loss, mlp(1), VALUE[:, 0], stated=right)
+    assert found(wrong, "loss/broadcast")
+
+
+def test_without_a_stated_loss_the_loop_is_looked_at():
+    subject = with_loop(softmax_before) | {"loss": None}
+    assert found(subject, "loss/probabilities-as-logits")
+
+
+def test_a_loop_with_two_backward_passes_is_right():
+    def two(model, optimizer, n_steps):
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            out = model(X)
+            (F.cross_entropy(out, CLASS) / 2).backward(retain_graph=True)
+            (out.clamp(-1, 1).pow(2).mean() * 0.1).backward()
+            optimizer.step()
+
+    assert (
+        alarms(labbook.check(parts(mlp(), F.cross_entropy, X, CLASS, train=two), only=RULES)) == []
+    )

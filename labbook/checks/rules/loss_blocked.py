@@ -9,6 +9,7 @@ from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.descent import Free, free_outputs
 from labbook.checks.finding import Finding
+from labbook.checks.looped import looped
 from labbook.checks.losses import loss_kind
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -117,6 +118,10 @@ def detached(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Is there a way from the loss to the outputs?"""
     import torch
 
+    in_loop = _loop(bench)
+    if in_loop is not None and not _is_led_back(in_loop):
+        yield from _cut(bench, in_loop)
+        return
     seen = bench.shared(traced)
     if seen.error is not None:
         raise seen.error
@@ -134,6 +139,31 @@ def detached(bench: Bench, limits: Limits) -> Iterator[Finding]:
         if any(grad is not None for grad in grads):
             return
     yield from _cut(bench, seen)
+
+
+def _loop(bench: Bench) -> Trace | None:
+    """The loop up to backward(), where it gets there."""
+    try:
+        seen = bench.shared(looped)
+    except Cannot:
+        return None
+    return seen if seen.loss is not None and seen.error is None else None
+
+
+def _is_led_back(seen: Trace) -> bool:
+    """Whether any weight is reached from the root of the backward pass."""
+    import torch
+
+    params = [p for p in seen.model.parameters() if p.requires_grad]
+    if seen.loss is None or not params or seen.output is None:
+        return True
+    if not any(t.requires_grad for t in leaves(seen.output)):
+        return True  # the model's own matter
+    if not seen.loss.requires_grad:
+        return False
+    with torch.enable_grad():
+        grads = torch.autograd.grad(seen.loss, params, retain_graph=True, allow_unused=True)
+    return any(grad is not None for grad in grads)
 
 
 def _no_tensor(bench: Bench, seen: Trace) -> Iterator[Finding]:
@@ -171,6 +201,19 @@ def _cut(bench: Bench, seen: Trace, more: str = "") -> Iterator[Finding]:
 @BLOCKED.on_subject
 def blocked(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Which free outputs get no gradient at some values, though they do at others?"""
+    in_loop = _loop(bench)
+    by_loop = _clamp_of_loop(in_loop, limits["share"]) if in_loop is not None else None
+    if by_loop is not None:
+        call, cut = by_loop
+        yield BLOCKED.fail(
+            value=cut,
+            limit=limits["share"],
+            where=call.where or "train()",
+            evidence=f"{call.name}() changes {cut:.0%} of what it is given on the way to backward()"
+            ": no gradient passes there",
+            fix=f"drop {call.name}() from the way to the loss",
+        )
+        return
     free = free_outputs(bench)
     share, is_all = _blocked_share(bench, free)
     if not is_all and share <= limits["share"]:
@@ -228,6 +271,30 @@ def _blocked_share(bench: Bench, free: Free) -> tuple[float, bool]:
     return n_dead / (4 * n_alive), False
 
 
+def _clamp_of_loop(seen: Trace, limit: float) -> tuple[Call, float] | None:
+    """(the call, the share it changes) of a clamp between the model and backward()."""
+    calls = seen.loss_calls
+    for call in calls:
+        given = [t for t in leaves((call.args, call.kwargs)) if t.requires_grad]
+        if call.name not in _CLAMPS or len(given) != 1 or not _cuts(call, given[0]):
+            continue
+        if not call.result.requires_grad or _n_uses(calls, given[0]) > 1:
+            continue
+        share = float((call.result.detach() != given[0].detach()).double().mean())
+        if share > limit:
+            return call, share
+    return None
+
+
+def _n_uses(calls: list[Call], tensor: Any) -> int:
+    """Calls that take this tensor and lead on."""
+    return sum(
+        any(t is tensor for t in leaves((c.args, c.kwargs)))
+        for c in calls
+        if any(t.requires_grad for t in leaves(c.result))
+    )
+
+
 def _clamp(bench: Bench, free: Free) -> Call | None:
     """The call that cuts: of something that requires a gradient and goes nowhere else."""
     import torch
@@ -245,9 +312,7 @@ def _clamp(bench: Bench, free: Free) -> Call | None:
         given = [t for t in leaves((call.args, call.kwargs)) if t.requires_grad]
         if call.name not in _CLAMPS or len(given) != 1 or not _cuts(call, given[0]):
             continue  # of two that require a gradient, the other one gets it
-        users = sum(any(t is given[0] for t in leaves((c.args, c.kwargs))) for c in calls
-                    if any(t.requires_grad for t in leaves(c.result)))  # fmt: skip
-        if users > 1:  # what is clamped is used unclamped too
+        if _n_uses(calls, given[0]) > 1:  # what is clamped is used unclamped too
             continue
         original = in_tail.get(call.name)
         found = call if call.where or original is None else original
