@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from labbook.checks.agreeing import agreement
 from labbook.checks.bench import Bench, UserError
-from labbook.checks.descent import agreement, ascended, descended
-from labbook.checks.looped import looped
+from labbook.checks.descent import ascended, descended
+from labbook.checks.looped import looped, rooted
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot
@@ -99,6 +100,31 @@ def coefficients(seen: Trace) -> list[tuple[Call, float]]:
     return found
 
 
+def _stated(bench: Bench, seen: Trace) -> list[tuple[Call, float]]:
+    """(its last call, d root / d its result) of the stated loss, found in the loop by its calls."""
+    import torch
+
+    try:
+        wanted = [call.name for call in bench.shared(traced).loss_calls]
+    except Cannot:
+        return []
+    calls = seen.loss_calls
+    starts = [
+        n
+        for n in range(len(calls) - len(wanted) + 1)
+        if wanted and [c.name for c in calls[n : n + len(wanted)]] == wanted
+    ]
+    if len(starts) != 1 or seen.loss is None or not seen.loss.requires_grad:
+        return []
+    call = calls[starts[0] + len(wanted) - 1]
+    if not isinstance(call.result, torch.Tensor) or not call.result.requires_grad:
+        return []
+    with torch.enable_grad():
+        [grad] = torch.autograd.grad(seen.loss, [call.result], retain_graph=True, allow_unused=True)
+    total = 0.0 if grad is None else grad.double().sum().item()
+    return [(call, total)] if total else []
+
+
 def _minus(bench: Bench, seen: Trace, known: Call) -> str:
     """The line that takes the negative, after the loss function was called."""
     after = seen.calls[seen.calls.index(known) + 1 :] if known in seen.calls else []
@@ -110,15 +136,15 @@ def _minus(bench: Bench, seen: Trace, known: Call) -> str:
 
 def _in_loop(bench: Bench) -> Pointing | None:
     """Whether the loop turns the loss round before it calls backward()."""
-    try:
-        seen = bench.shared(looped)
-    except Cannot:
+    seen = rooted(bench)
+    if seen is None:
         return None
-    signs = coefficients(seen)
+    signs = coefficients(seen) or _stated(bench, seen)
     if not signs or not all(sign < 0 for _, sign in signs):
         return None
     call = signs[0][0]
-    text = f"the loop calls backward() on a loss that {call.name} goes into with a minus"
+    name = call.name if call.name in LOSS_KINDS else "loss="
+    text = f"the loop calls backward() on a loss that {name} goes into with a minus"
     return Pointing(True, text, _minus(bench, seen, call))
 
 

@@ -15,7 +15,7 @@ from labbook.checks.rule import Cannot
 from labbook.checks.torch_calls import torch_calls
 from labbook.checks.traced import Trace, traced
 
-__all__ = ["looped", "traces"]
+__all__ = ["looped", "rooted", "traces"]
 
 _MAX_FORWARDS = 50
 
@@ -39,6 +39,15 @@ def traces(bench: Bench) -> list[Trace]:
     if not found and first is not None:
         raise first
     return found
+
+
+def rooted(bench: Bench) -> Trace | None:
+    """The loop up to backward(), where it gets there with one number; else None."""
+    try:
+        seen = bench.shared(looped)
+    except Cannot:
+        return None
+    return seen if seen.loss is not None and seen.error is None else None
 
 
 def looped(bench: Bench) -> Trace:

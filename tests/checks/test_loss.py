@@ -29,6 +29,7 @@ from tests.checks.programs_loss import (
     sequence,
     trainer,
 )  # fmt: skip
+from tests.checks.programs_loss_rare import RARE as RARE_PROGRAMS
 
 RULES = [
     "loss",
@@ -72,9 +73,11 @@ def line_of(function, text):
     )
 
 
-@pytest.mark.parametrize("name", CLEAN)
-def test_a_program_that_is_as_it_should_be_raises_no_alarm(name):
-    assert alarms(labbook.check(CLEAN[name], only=RULES)) == []
+@pytest.mark.parametrize(
+    "subject", [*CLEAN.values(), *RARE_PROGRAMS.values()], ids=[*CLEAN, *RARE_PROGRAMS]
+)
+def test_a_program_that_is_as_it_should_be_raises_no_alarm(subject):
+    assert alarms(labbook.check(subject, only=RULES)) == []
 
 
 # ------------------------------------------------------------- logits and probabilities
@@ -654,3 +657,23 @@ def test_a_loop_with_two_backward_passes_is_right():
     assert (
         alarms(labbook.check(parts(mlp(), F.cross_entropy, X, CLASS, train=two), only=RULES)) == []
     )
+
+
+def test_what_a_loop_computes_for_its_log_is_no_loss():
+    def logs(model, optimizer, n_steps):
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            out = model(X)
+            right = (out.softmax(1).round() == F.one_hot(CLASS, 5)).float().mean()
+            shown = F.cross_entropy(out.softmax(1), CLASS), (out[:, :1] - VALUE[:, 0]).abs().mean()
+            F.cross_entropy(out, CLASS).backward()
+            assert right >= 0
+            assert len(shown) == 2
+            optimizer.step()
+
+    subject = parts(mlp(), F.cross_entropy, X, CLASS, train=logs)
+    assert alarms(labbook.check(subject, only=RULES)) == []
+
+
+def test_a_minus_before_a_loss_of_ones_own_is_found_in_the_loop():
+    assert "a minus" in found(with_loop(negative_focal, stated=focal), "loss/sign").evidence

@@ -114,7 +114,7 @@ def broadcast(bench: Bench, limits: Limits) -> Iterator[Finding]:
             pair = _pair(call, ours) if call.name in _CHECKED_NAMES else None
             if pair is None and call.name in _ELEMENTWISE:
                 pair = _pair(call, {id(call.given(1, "target"))})
-            if pair is not None and _is_too_wide(*pair):
+            if pair is not None and _is_too_wide(*pair) and seen.leads(call):
                 output, target = (tuple(t.shape) for t in pair)
                 size = _broadcast_numel(*pair)
                 yield BROADCAST.fail(

@@ -28,7 +28,7 @@ AS_LOGITS = Rule(
     "entropy(_with_logits) or kl_div, through reshaping, picking and clamping; for cross_entropy "
     "also rows within 1e-4 of a distribution; for nll_loss and kl_div values above 1e-4 or "
     "Σ exp outside [0.5, 1.5]; for binary_cross_entropy values outside [0, 1]",
-    follows=("init/nonfinite", "data/target-range"),
+    follows=("init/nonfinite", "data/target-range", "loss/batch-softmax"),
     advice="know what your loss takes: a softmax before cross-entropy is a softmax twice",
     causes=(
         "a softmax or sigmoid at the end of the model, and again inside the loss",
@@ -78,7 +78,7 @@ def as_logits(bench: Bench, limits: Limits) -> Iterator[Finding]:
     for seen, call in calls:
         given = call.given(0, "input")
         said = _verdict(seen, call, given) if _is_float(given) and given.requires_grad else None
-        if said is None:
+        if said is None or not seen.leads(call):
             continue
         status, evidence, fix, made_by = said
         if evidence in said_before:  # by the loss, and again in the loop that calls it
@@ -189,7 +189,7 @@ def batch_softmax(bench: Bench, limits: Limits) -> Iterator[Finding]:
         tensor = call.given(0, "input")
         if tensor.ndim < 2 or tensor.shape[0] != n or n < 2 or tensor.shape[1] == n:
             continue
-        if _axis(call) == 0:
+        if _axis(call) == 0 and seen.leads(call):
             yield BATCH_SOFTMAX.fail(
                 where=_where(bench, seen, call),
                 evidence=f"{call.name} of a tensor {tuple(tensor.shape)} over axis 0, "
