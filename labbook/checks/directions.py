@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import Batch
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.graph import Calls, calls_heard, nodes
+from labbook.checks.mixing import stepped
 from labbook.checks.rule import Cannot
-from labbook.checks.trained import copied, trained
 from labbook.client.undisturbed import randomness_kept, seed_all
 
 if TYPE_CHECKING:
@@ -59,11 +59,7 @@ def _double(bench: Bench) -> tuple[nn.Module, Batch]:
     """The model after its first steps, in eval mode and double precision, and three examples."""
     import torch
 
-    try:
-        source = bench.shared(trained).model
-    except Cannot:
-        source = bench.model()
-    model = copied(source).double().eval()
+    model = stepped(bench).double()
     batch = bench.batch if bench.batch.n <= 4 else bench.batch.take(list(range(3)))
     generator = torch.Generator().manual_seed(bench.seed)
     with torch.no_grad():
@@ -85,6 +81,8 @@ def slopes(bench: Bench) -> Slopes:
     named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
     if not named or not base.requires_grad:
         raise Cannot("the loss does not depend on any trainable parameter")
+    if not bool(base.isfinite()):
+        raise Cannot("the loss is not finite")
     functions = applied(base, value)
     try:
         got = torch.autograd.grad(base, [p for _, p in named], allow_unused=True)

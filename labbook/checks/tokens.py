@@ -37,21 +37,27 @@ def tokens(bench: Bench) -> Tokens:
     target = next(leaves(batch.target), None)
     if target is None or target.is_floating_point() or target.ndim < 1:
         raise Cannot("the targets are no tokens")
+    found: list[Tokens] = []
     for x in batch.inputs:
-        if x.is_floating_point() or x.ndim != 2 or x.numel() != target.numel():
+        if x is target or x.is_floating_point() or x.ndim != 2 or x.numel() != target.numel():
             continue
         y = target.reshape(x.shape).to(x.device)
         if not bool(((y == y.reshape(-1)[0]) | (y < 0)).all()):
-            return _aligned(batch, x, y)
-    raise Cannot("the targets are not the tokens of an input")
+            aligned = _aligned(batch, x, y)
+            found += [aligned] if aligned is not None else []
+    if not found:
+        raise Cannot("the targets are not the tokens of an input")
+    if len(found) > 1:
+        raise Cannot("two inputs hold the targets' tokens")
+    return found[0]
 
 
-def _aligned(batch: Batch, x: Tensor, y: Tensor) -> Tokens:
+def _aligned(batch: Batch, x: Tensor, y: Tensor) -> Tokens | None:
     for axis in (1, 0):
         shifts = tuple(s for s in (1, 0, 2, -1, 3, -2, -3) if _is_shift(x, y, axis, s))
         if shifts:
             return Tokens(batch, x, y, axis, shifts)
-    raise Cannot("the targets are not the input's tokens shifted")
+    return None
 
 
 def _is_shift(x: Tensor, y: Tensor, axis: int, shift: int) -> bool:

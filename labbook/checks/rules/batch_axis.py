@@ -22,8 +22,8 @@ SIZE = Rule(
     kind="probe",
     stage="model",
     says="the output does not follow the number of examples",
-    formula="outputs of two batches of different size: no axis of the output grows with the batch, "
-    "or the model refuses the smaller one",
+    formula="outputs of two batches of different size have the same shape, or the model refuses "
+    "the smaller one",
     needs=("loader",),
     advice="sanity check the model with dummy data of prime dimensions",
     causes=(
@@ -99,6 +99,8 @@ def size(bench: Bench, limits: Limits) -> Iterator[Finding]:
         return
     if _grows(large[0], small[0], larger.n, smaller.n):
         return
+    if large != small:
+        raise Cannot("the output grows with the batch, but not in proportion")
     yield SIZE.fail(
         value=f"{small[0]} and {large[0]}",
         where=_place(bench),
@@ -113,6 +115,8 @@ def _shapes(bench: Bench, batch: Batch) -> list[tuple[int, ...]]:
     with torch.no_grad():
         output = bench.forward(bench.model().eval(), batch)
     main = bench.tensor(output)
+    if isinstance(output, (list, tuple)) and len(output) == batch.n:
+        raise Cannot("the output is a list of examples")
     if main.ndim == 0:
         raise Cannot("the output is one number")
     return [tuple(main.shape), *(tuple(t.shape) for t in leaves(output))]

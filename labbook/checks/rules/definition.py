@@ -93,6 +93,9 @@ def unregistered(bench: Bench, limits: Limits) -> Iterator[Finding]:
     held = _held(bench, model)
     others = _global(bench) | held
     made = [t for t in made if id(t) not in others]
+    if made:  # what is there again in a second pass was made elsewhere
+        again = graph_leaves([bench.run(model, batch).loss])
+        made = [t for t in made if id(t) not in again]
     if not paths and not made:
         return
     is_held = bool(paths) and all(i in held for i in strange if i in named) and not made

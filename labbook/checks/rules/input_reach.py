@@ -22,8 +22,8 @@ INPUT = Rule(
     kind="probe",
     stage="gradient",
     says="the output does not depend on the input",
-    formula="after 3 steps, in eval mode: the rows of one input exchanged, no output changes a "
-    "bit, and ∂output/∂input = 0; whole numbers and masks beside another input: a note; "
+    formula="after 3 steps, in eval and in train mode: the rows of one input exchanged, no output "
+    "changes a bit, and ∂output/∂input = 0; whole numbers and masks beside another input: a note; "
     "single output units that are the same for all examples: a note",
     needs=("loader",),
     follows=("grad/zero", "grad/none", "optim/*", "model/weights-nonfinite", "loss/nonfinite*"),
@@ -34,7 +34,7 @@ INPUT = Rule(
         "units that are all dead or saturated",
     ),
     fix="follow the input through forward() line by line",
-    false_positives="inputs that matter only in train mode",
+    false_positives="inputs that matter to the loss alone",
     source="exact",
 )
 
@@ -75,7 +75,7 @@ def disconnected(bench: Bench) -> list[tuple[str, bool]]:
         if other is None:
             continue
         can_tell = True
-        if _has_say(bench, model, batch, x, other):
+        if any(_has_say(bench, m, batch, x, other) for m in (model, stepped(bench).train())):
             continue
         is_mask = not x.is_floating_point() or bool(((x == 0) | (x == 1)).all())
         found.append((name, len(named) == 1 or not is_mask))

@@ -10,6 +10,7 @@ from labbook.checks.finding import Finding
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.trained import Trained, trained
+from labbook.checks.watched import watched
 
 STEP = Rule(
     "optim/step-missing",
@@ -18,6 +19,7 @@ STEP = Rule(
     says="the loop makes backward passes but no optimizer step",
     formula="≥ 3 backward passes in train(), no step of any optimizer, no parameter changed",
     needs=("train", "optimizer"),
+    follows=("loop/no-step*", "loop/dry-run*", "loop/no-grad*", "loop/scaler*"),
     advice="optimize: loss.backward(), then optimizer.step()",
     causes=("optimizer.step() is missing", "it stands outside the loop"),
     fix="call optimizer.step() after loss.backward()",
@@ -50,9 +52,12 @@ STILL = Rule(
         "optim/rate-zero",
         "optim/step-missing",
         "optim/foreign-parameters",
+        "optim/mostly-frozen",
         "grad/none",
         "grad/zero",
-        "grad/loss-detached",
+        "grad/loss-detached*",
+        "loop/*",
+        "init/nonfinite*",
     ),
     advice="check that the weights change",
     causes=(
@@ -114,6 +119,8 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at the learning rates of the steps that were taken, else at those it starts with."""
     groups = _groups(bench)
     rates = _rates(bench) or [tuple(_number(g.get("lr")) for g in groups)]
+    if rates[0] and all(r == 0 for r in rates[0]) and bench.subject.train is not None:
+        rates += [step.rates for step in bench.shared(watched).steps]  # warms up, perhaps
     stuck = [n for n in range(len(rates[0])) if all(r[n] == 0 for r in rates if n < len(r))]
     stuck = [n for n in stuck if n >= len(groups) or _is_trained(groups[n])]
     if not stuck:
