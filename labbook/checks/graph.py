@@ -11,14 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import leaves
 from labbook.checks.place import OURS, caller
+from labbook.checks.rule import Cannot
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Calls", "Cut", "calls_heard", "graph_leaves", "nodes"]
+__all__ = ["Calls", "Cut", "calls_heard", "graph_leaves", "nodes", "pulled"]
 
 _MOST_NODES = 50_000
 _MOST_CUTS = 400
+
+
+def pulled(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], v: Sequence[Tensor]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of ⟨outputs, v⟩ by the inputs; None where there is no way.
+
+    Raises `Cannot` where a backward pass does.
+    """
+    import torch
+
+    try:
+        return torch.autograd.grad(outputs, inputs, v, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        text = " ".join(str(error).split())[:200]
+        raise Cannot(f"a backward pass raised {type(error).__name__}: {text}") from error
 
 
 def nodes(tensors: Iterable[Tensor]) -> Iterator[Any]:

@@ -6,13 +6,13 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 __all__ = ["beside_adapters", "following"]
 
 _ADAPTER = re.compile(r"lora|adapter|dora|delta", re.IGNORECASE)
 _TEACHER = re.compile(
-    r"teacher|target|ema|momentum|reference|slow|averaged|shadow|perceptual|vgg|lpips|prior",
+    r"teacher|target|ema|momentum|encoder_k|key_encoder|reference|slow|averaged|shadow|perceptual|vgg|lpips|prior",
     re.IGNORECASE,
 )
 
@@ -38,20 +38,25 @@ def beside_adapters(model: nn.Module) -> set[str]:
 def following(model: nn.Module) -> set[str]:
     """Parameters of teachers, by their name, and of copies of a part beside them.
 
-    A copy: a child with the same parameters, by name and shape, as an earlier one of its parent
-    (not a list's), which is another class of use than depth.
+    A copy: a child with the same parameters, by name and value, as an earlier one of its parent.
     """
+    found: set[str] = set()
+    for prefix, module in model.named_modules():
+        earlier: list[dict[str, Tensor]] = []
+        for name, child in module.named_children():
+            own = dict(child.named_parameters())
+            path = f"{prefix}.{name}".lstrip(".")
+            if own and (_TEACHER.search(name) or any(_are_equal(own, e) for e in earlier)):
+                found |= {f"{path}.{n}" for n in own}
+            earlier.append(own)
+    return found
+
+
+def _are_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     import torch
 
-    found: set[str] = set()
-    lists = (torch.nn.ModuleList, torch.nn.Sequential, torch.nn.ModuleDict)
-    for prefix, module in model.named_modules():
-        shapes: list[dict[str, tuple[int, ...]]] = []
-        for name, child in module.named_children():
-            own = {n: tuple(p.shape) for n, p in child.named_parameters()}
-            path = f"{prefix}.{name}".lstrip(".")
-            is_copy = len(own) > 2 and own in shapes and not isinstance(module, lists)
-            if own and (is_copy or _TEACHER.search(name)):
-                found |= {f"{path}.{n}" for n in own}
-            shapes.append(own)
-    return found
+    return one.keys() == other.keys() and all(
+        p is not other[n] and torch.equal(p, other[n]) and bool((p != p.reshape(-1)[:1]).any())
+        for n, p in one.items()
+        if p.numel() > 1 and not n.endswith("bias")
+    )

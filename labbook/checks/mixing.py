@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench, UserError
+from labbook.checks.graph import pulled
 from labbook.checks.rule import Cannot
 from labbook.checks.torch_calls import Call, torch_calls
 from labbook.checks.trained import copied
@@ -180,9 +181,7 @@ def _ratio(bench: Bench, tensor: Tensor, sources: list[Tensor], n: int) -> float
     chosen = min(2, n - 1)
     generator = torch.Generator().manual_seed(bench.seed)
     v = torch.randn(rows.shape[1], generator=generator).to(rows)
-    gradients = torch.autograd.grad(
-        (rows[chosen] * v).sum(), sources, retain_graph=True, allow_unused=True
-    )
+    gradients = pulled([rows[chosen]], sources, [v])
     own, others = 0.0, 0.0
     for gradient in gradients:
         if gradient is None or len(gradient) != n:

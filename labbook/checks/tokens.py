@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import Batch, leaves, mapped
 from labbook.checks.bench import Bench
+from labbook.checks.graph import pulled
 from labbook.checks.rule import Cannot
 from labbook.client.undisturbed import seed_all
 
@@ -39,7 +40,8 @@ def tokens(bench: Bench) -> Tokens:
         raise Cannot("the targets are no tokens")
     found: list[Tokens] = []
     for x in batch.inputs:
-        if x is target or x.is_floating_point() or x.ndim != 2 or x.numel() != target.numel():
+        is_labels = x is target and len(batch.inputs) > 1
+        if is_labels or x.is_floating_point() or x.ndim != 2 or x.numel() != target.numel():
             continue
         y = target.reshape(x.shape).to(x.device)
         if not bool(((y == y.reshape(-1)[0]) | (y < 0)).all()):
@@ -117,7 +119,7 @@ def _gradient(bench: Bench, model: nn.Module, found: Tokens, y: Tensor) -> Tenso
     outcome = bench.run(model, batch)
     if not outcome.tensor.requires_grad or not outcome.loss.requires_grad:
         return None
-    [gradient] = torch.autograd.grad(outcome.loss, [outcome.tensor], allow_unused=True)
+    [gradient] = pulled([outcome.loss], [outcome.tensor], [torch.ones_like(outcome.loss)])
     return None if gradient is None else _by_position(gradient, found.x)
 
 

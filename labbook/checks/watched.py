@@ -200,6 +200,9 @@ class _Eye:
         self.kept: list[tuple[Any, Any]] = []
         self.gradient_norm = 0.0
 
+    def __deepcopy__(self, memo: Any) -> _Eye:
+        return self  # a loop may copy its model, with the hooks on it
+
     def forward(self, model: Any, args: Any, kwargs: Any) -> None:
         import torch
 

@@ -33,6 +33,7 @@ from tests.checks.programs_model import (
     shift_inside,
     token_loss,
 )  # fmt: skip
+from tests.checks.programs_odd import ODD
 
 CE = F.cross_entropy
 OURS = [
@@ -59,9 +60,10 @@ def alarms(report):
     return [f for f in report.causes if f.status != "note"]
 
 
-@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("name", [*CLEAN, *ODD])
 def test_a_clean_program_is_not_alarmed(name):
-    assert [(f.rule, f.where, f.evidence) for f in alarms(found_in(CLEAN[name]()))] == []
+    parts = (CLEAN | ODD)[name]()
+    assert [(f.rule, f.where, f.evidence) for f in alarms(found_in(parts))] == []
 
 
 class Net(nn.Module):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import Batch, leaves, mapped
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.graph import pulled
 from labbook.checks.mixing import stepped
 from labbook.checks.naming import listed
 from labbook.checks.place import place_of
@@ -121,7 +122,7 @@ def _has_say(bench: Bench, model: nn.Module, batch: Batch, x: Tensor, other: Ten
         return False
     generator = torch.Generator().manual_seed(bench.seed)
     v = [torch.randn(t.shape, generator=generator).to(t) for t in outputs]
-    [gradient] = torch.autograd.grad(outputs, [opened], v, allow_unused=True)
+    [gradient] = pulled(outputs, [opened], v)
     return gradient is not None and bool(gradient.any())
 
 
