@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.graph import pulled
+from labbook.checks.models import in_eval
 from labbook.checks.rule import Cannot
 from labbook.checks.torch_calls import Call, torch_calls
 from labbook.checks.trained import copied
@@ -64,7 +65,7 @@ def _output_sizes(bench: Bench, batch: Batch) -> set[int]:
     import torch
 
     with torch.no_grad():
-        output = bench.forward(bench.model().eval(), batch)
+        output = bench.forward(in_eval(bench), batch)
     found = {size for t in leaves(output) for size in t.shape[1:]}
     return {size for size in found if size > 1 and size % batch.n}
 
@@ -89,11 +90,20 @@ def per_example(bench: Bench, output: Any, n: int) -> list[Tensor]:
     found = [bench.tensor(output), *leaves(output)]
     kept: dict[int, Tensor] = {}
     for t in found:
-        if t.ndim and t.is_floating_point() and len(t) and len(t) % n == 0:
-            if t.ndim >= 2 and t.shape[1] == n and len(t) == n:
-                continue  # compares examples with each other, by its shape
-            kept.setdefault(id(t), t)
+        rows = _rows_first(t, n)
+        if rows is not None:
+            kept.setdefault(id(t), rows)
     return list(kept.values())
+
+
+def _rows_first(t: Tensor, n: int) -> Tensor | None:
+    """The tensor with examples (or `k` rows an example) along axis 0, where it has them."""
+    if not t.is_floating_point() or not t.ndim or not len(t):
+        return None
+    if t.ndim >= 2 and t.shape[1] == n:
+        # (n, n) compares examples with each other; (time, n, …) is the other way round
+        return None if len(t) == n else t.transpose(0, 1)
+    return t if len(t) % n == 0 else None
 
 
 def mixing(bench: Bench, model: nn.Module, batch: Batch) -> Mixing | None:

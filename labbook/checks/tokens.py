@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import Batch, leaves, mapped
 from labbook.checks.bench import Bench
 from labbook.checks.graph import pulled
+from labbook.checks.models import in_eval
 from labbook.checks.rule import Cannot
 from labbook.client.undisturbed import seed_all
 
@@ -81,7 +82,7 @@ def predicted(bench: Bench, found: Tokens) -> int | None:
     """
     import torch
 
-    model = bench.model().eval()
+    model = in_eval(bench)
     middle = found.x.shape[found.axis] // 2
     at = [slice(None)] * 2
     at[found.axis] = slice(middle, middle + 1)

@@ -317,6 +317,24 @@ def test_a_cut_in_the_loop_is_named():
     assert "detach cuts them off" in found.evidence
 
 
+class Sampling(nn.Module):
+    """Samples without a gradient; the mean gets one from another term."""
+
+    def __init__(self):
+        super().__init__()
+        self.enc, self.dec = nn.Linear(12, 8), nn.Linear(4, 12)
+
+    def forward(self, x):
+        mu, logvar = self.enc(x).chunk(2, -1)
+        return self.dec(torch.normal(mu, logvar.exp())), mu, logvar
+
+
+def test_sampling_without_a_gradient_is_found():
+    [found] = alarms(found_in(program(Sampling, elbo, X, X.clone())))
+    assert (found.rule, found.status) == ("grad/none", "warn")
+    assert "torch.normal()" in found.evidence
+
+
 class Swallow(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, w):
@@ -663,6 +681,21 @@ class Copied(Net):
 
     def forward(self, x):
         return self.c(F.relu(self.d(F.relu(self.b(self.a(x))))))
+
+
+def another_model(model, optimizer, n_steps):
+    other = Net()
+    own = adam(other)
+    for x, y in loader(X, CLASSES):
+        own.zero_grad()
+        CE(other(x), y).backward()
+        own.step()
+
+
+def test_a_loop_that_trains_another_model_is_found():
+    [found] = alarms(found_in(classes() | {"train": another_model}))
+    assert (found.rule, found.status) == ("optim/no-update", "fail")
+    assert "reached no parameter" in found.evidence
 
 
 # ---------------------------------------------------------------- how the model is defined

@@ -9,6 +9,7 @@ from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding
 from labbook.checks.mixing import Mixing, few, mixing, per_example, stepped
+from labbook.checks.models import as_made, in_eval
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.torch_calls import Call, torch_calls
@@ -113,7 +114,7 @@ def _shapes(bench: Bench, batch: Batch) -> list[tuple[int, ...]]:
     import torch
 
     with torch.no_grad():
-        output = bench.forward(bench.model().eval(), batch)
+        output = bench.forward(in_eval(bench), batch)
     main = bench.tensor(output)
     if isinstance(output, (list, tuple)) and len(output) == batch.n:
         raise Cannot("the output is a list of examples")
@@ -130,14 +131,14 @@ def _grows(large: Sequence[int], small: Sequence[int], n: int, m: int) -> bool:
 
 
 def _place(bench: Bench) -> str:
-    return place_of(type(bench.model()))
+    return place_of(type(as_made(bench)))
 
 
 @MIXING.on_subject
 def mixed(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Follow the gradient of one example's output to the other examples."""
     batch = few(bench)
-    model = bench.model().eval()
+    model = in_eval(bench)
     found = mixing(bench, model, batch)
     if found is None:
         found = mixing(bench, stepped(bench), batch)
@@ -187,7 +188,7 @@ def alone(bench: Bench, limits: Limits) -> Iterator[Finding]:
     import torch
 
     batch = few(bench)
-    model = bench.model().eval()
+    model = in_eval(bench)
     with torch.no_grad():
         dropout = _random_call(bench, model, batch)
         if dropout is not None:

@@ -9,6 +9,7 @@ from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.graph import graph_leaves
 from labbook.checks.hidden import hidden
+from labbook.checks.models import as_made
 from labbook.checks.naming import listed
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -173,7 +174,7 @@ def shared(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look for one module in several places of a list, and for shared storage."""
     import torch
 
-    model = bench.model()
+    model = as_made(bench)
     for name, module in model.named_modules():
         if not isinstance(module, (torch.nn.Sequential, torch.nn.ModuleList)):
             continue
@@ -204,7 +205,7 @@ def shared(bench: Bench, limits: Limits) -> Iterator[Finding]:
 @DROPOUT.on_subject
 def dropout(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at the probabilities of dropout modules, and of what the forward pass calls."""
-    found = [(p, name) for name, p in _probabilities(bench.model()) if p > limits["p"]]
+    found = [(p, name) for name, p in _probabilities(as_made(bench)) if p > limits["p"]]
     if not found and bench.subject.loader is not None:
         calls: list[Call] = []
         with torch_calls(calls):
@@ -242,7 +243,7 @@ def dtype(bench: Bench, limits: Limits) -> Iterator[Finding]:
     import torch
 
     kinds: dict[Any, list[str]] = {}
-    model = bench.model()
+    model = as_made(bench)
     for name, p in model.named_parameters():
         owner = model.get_submodule(name.rpartition(".")[0])
         if p.requires_grad and p.is_floating_point() and "Norm" not in type(owner).__name__:

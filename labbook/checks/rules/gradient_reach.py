@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.meant import following
+from labbook.checks.models import in_eval
 from labbook.checks.naming import listed
 from labbook.checks.paths import Paths, paths
 from labbook.checks.place import place_of
@@ -145,6 +146,7 @@ def none(bench: Bench, limits: Limits) -> Iterator[Finding]:
     seen = _needed(bench)
     found = _candidates(seen)
     if not found:
+        yield from _partly(seen)
         return
     way = _ways(bench)
     used = [s for s in found if _is_used(seen, way, s)]
@@ -157,6 +159,23 @@ def none(bench: Bench, limits: Limits) -> Iterator[Finding]:
             value=float(len(left_out)),
             where=left_out[0].name,
             evidence=f"the loss does not use the output of {listed(_modules(left_out))}",
+        )
+
+
+def _partly(seen: Trained) -> Iterator[Finding]:
+    """Calls that nobody makes to stop a gradient, where other ways are left."""
+    how = {"tensor": "torch.tensor() of a tensor", "normal": "torch.normal()"}
+    cut = next((c for c in seen.calls.cuts if c.how in how and c.where and c.leaves), None)
+    if cut is not None:
+        yield NONE.warn(
+            value=float(len(cut.leaves)),
+            limit=0.0,
+            where=cut.where,
+            evidence=f"{how[cut.how]} cuts {len(cut.leaves)} parameters off there, though they get "
+            "gradients another way",
+            fix="mean + std * torch.randn_like(std), or distribution.rsample()"
+            if cut.how == "normal"
+            else "use the tensor itself, or detach() where it is meant",
         )
 
 
@@ -290,7 +309,7 @@ def _is_constant(one: Seen) -> bool:
 def _has_constant_output(bench: Bench) -> bool:
     import torch
 
-    model = bench.model().eval()
+    model = in_eval(bench)
     with torch.no_grad():
         output = bench.tensor(bench.forward(model, bench.batch))
     return bool((output == output[:1]).all())

@@ -10,6 +10,7 @@ from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.graph import pulled
 from labbook.checks.mixing import stepped
+from labbook.checks.models import as_made
 from labbook.checks.naming import listed
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -51,7 +52,7 @@ def unheard(bench: Bench, limits: Limits) -> Iterator[Finding]:
         yield say(
             value=0.0,
             limit=0.0,
-            where=place_of(type(bench.model())),
+            where=place_of(type(as_made(bench))),
             evidence=f"exchanging the rows of {listed(alarming or names)} changes no output, and "
             "its gradient is 0",
         )

@@ -8,6 +8,7 @@ from typing import Any
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.models import as_made
 from labbook.checks.rule import Limits, Rule
 from labbook.checks.torch_calls import Call, torch_calls
 
@@ -60,7 +61,7 @@ GRADIENT = Rule(
 @WEIGHTS.on_subject
 def weights(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at every parameter and running statistic."""
-    model = bench.model()
+    model = as_made(bench)
     tensors: list[tuple[str, Any]] = list(model.named_parameters())
     tensors += [(n, b) for n, b in model.named_buffers() if n.endswith(("_mean", "_var"))]
     bad = [(name, t) for name, t in tensors if not _is_finite(t)]

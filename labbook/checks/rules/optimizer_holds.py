@@ -15,6 +15,7 @@ from labbook.checks.trained import Seen, Trained, trained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 FOREIGN = Rule(
     "optim/foreign-parameters",
@@ -107,9 +108,13 @@ def _held(bench: Bench) -> tuple[nn.Module, list[Tensor]]:
             )
         held = source
     else:
-        model = bench.model()
-        held = bench.optimizer(model)
+        model, held = bench.shared(_as_made)
     return model, [p for group in held.param_groups for p in group["params"]]
+
+
+def _as_made(bench: Bench) -> tuple[nn.Module, Optimizer]:
+    model = bench.model()
+    return model, bench.optimizer(model)
 
 
 @FOREIGN.on_subject

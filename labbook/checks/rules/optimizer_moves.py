@@ -151,16 +151,21 @@ def _rates(bench: Bench) -> list[tuple[float, ...]]:
 
 
 def _groups(bench: Bench) -> list[dict[str, Any]]:
+    return list(_optimizer(bench).param_groups)
+
+
+def _optimizer(bench: Bench) -> Any:
+    """The user's own object, only read, or one as they make it."""
     source = bench.subject.optimizer
-    if hasattr(source, "param_groups"):
-        return list(source.param_groups)
-    return list(bench.optimizer(bench.model()).param_groups)
+    return source if hasattr(source, "param_groups") else bench.shared(_as_made)
+
+
+def _as_made(bench: Bench) -> Any:
+    return bench.optimizer(bench.model())
 
 
 def _kind(bench: Bench) -> str:
-    source = bench.subject.optimizer
-    made = source if hasattr(source, "param_groups") else bench.optimizer(bench.model())
-    return type(made).__name__
+    return type(_optimizer(bench)).__name__
 
 
 def _place(bench: Bench) -> str:
@@ -183,6 +188,18 @@ def still(bench: Bench, limits: Limits) -> Iterator[Finding]:
         raise Cannot("the optimizer cannot be tried on a copy")
     if not seen.n_steps:
         raise Cannot("no optimizer step was seen")
+    reached = any(s.received or s.has_changed for s in seen.seen.values())
+    if seen.by_train and seen.n_backward and not reached:
+        yield STILL.fail(
+            value=0.0,
+            limit=1.0,
+            where=place_of(bench.subject.train),
+            evidence=f"{seen.n_backward} backward passes and {seen.n_steps} steps reached no "
+            "parameter of the model that train() was given",
+            causes=("the loop trains another model", "the model is copied in the loop"),
+            fix="use the model that is handed to the loop",
+        )
+        return
     moving = [s for s in seen.seen.values() if s.largest > 0 and s.is_finite]
     if not moving or any(s.has_changed for s in seen.seen.values()):
         return
