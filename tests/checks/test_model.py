@@ -25,6 +25,7 @@ from tests.checks.programs_model import (
     Transformer,
     X,
     adam,
+    elbo,
     loader,
     loader_of,
     loop_of,
@@ -331,8 +332,13 @@ class Sampling(nn.Module):
 
 def test_sampling_without_a_gradient_is_found():
     [found] = alarms(found_in(program(Sampling, elbo, X, X.clone())))
+    assert (found.rule, found.status) == ("grad/check", "fail")
+
+
+def test_a_tensor_copied_by_value_is_found_where_other_ways_are_left():
+    [found] = alarms(found_in(plant(lambda h: h + torch.tensor(h).sin())))
     assert (found.rule, found.status) == ("grad/none", "warn")
-    assert "torch.normal()" in found.evidence
+    assert "torch.tensor() of a tensor" in found.evidence
 
 
 class Swallow(torch.autograd.Function):
@@ -515,7 +521,7 @@ def test_a_wrong_backward_is_found_at_its_class(function):
 
 @pytest.mark.parametrize(("function", "status"), [(Rectify, []), (Sign, ["note"])])
 def test_a_backward_that_is_meant_is_not_alarmed(function, status):
-    report = found_in(plant(function.apply))
+    report = found_in(plant(function.apply), ["grad/check"])
     assert [f.status for f in report.findings] == status
 
 

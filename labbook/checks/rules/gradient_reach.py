@@ -163,19 +163,16 @@ def none(bench: Bench, limits: Limits) -> Iterator[Finding]:
 
 
 def _partly(seen: Trained) -> Iterator[Finding]:
-    """Calls that nobody makes to stop a gradient, where other ways are left."""
-    how = {"tensor": "torch.tensor() of a tensor", "normal": "torch.normal()"}
-    cut = next((c for c in seen.calls.cuts if c.how in how and c.where and c.leaves), None)
+    """A call that nobody makes to stop a gradient, where other ways are left."""
+    cut = next((c for c in seen.calls.cuts if c.how == "tensor" and c.where and c.leaves), None)
     if cut is not None:
         yield NONE.warn(
             value=float(len(cut.leaves)),
             limit=0.0,
             where=cut.where,
-            evidence=f"{how[cut.how]} cuts {len(cut.leaves)} parameters off there, though they get "
-            "gradients another way",
-            fix="mean + std * torch.randn_like(std), or distribution.rsample()"
-            if cut.how == "normal"
-            else "use the tensor itself, or detach() where it is meant",
+            evidence=f"torch.tensor() of a tensor cuts {len(cut.leaves)} parameters off there, "
+            "though they get gradients another way",
+            fix="use the tensor itself, or detach() where it is meant",
         )
 
 
