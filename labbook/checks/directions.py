@@ -163,14 +163,15 @@ def _difference(bench: Bench, p: Tensor, step: Tensor, value: Callable[[], Tenso
     import torch
 
     bench.tick()
+    kept = p.detach().clone()
+    seen = []
+    for moved in (kept + step, kept - step):
+        with torch.no_grad():  # each by itself: a model may switch gradients on
+            p.copy_(moved)
+            seen.append(float(value().detach()))
     with torch.no_grad():
-        kept = p.detach().clone()
-        p += step
-        above = float(value().detach())
-        p.copy_(kept - step)
-        below = float(value().detach())
         p.copy_(kept)
-    return above - below
+    return seen[0] - seen[1]
 
 
 def applied(base: Tensor, value: Callable[[], Tensor]) -> list[Applied]:

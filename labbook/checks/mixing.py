@@ -114,8 +114,9 @@ def mixing(bench: Bench, model: nn.Module, batch: Batch) -> Mixing | None:
     """
     n = batch.n
     share = _share(bench, model, batch, n)
-    if share is None:
-        share = _by_value(bench, model, batch, n)
+    if share is None or (share <= 1e-6 and not model.training):
+        # what takes no gradient, or was detached; norms in train mode mix by design
+        share = max_or_none((share, _by_value(bench, model, batch, n)))
     if share is None:
         return None
     if share <= 1e-6:

@@ -153,6 +153,9 @@ MIXING = {
             nn.Linear(12, 16), nn.BatchNorm1d(16, track_running_stats=False), nn.Linear(16, 3)
         )
     ),
+    "detached": plant(lambda h: h + h.detach().mean(0)),
+    "rolled": plant(lambda h: h.roll(1, 0)),
+    "first": plant(lambda h: h - h[:1]),
     "reshape": program(
         lambda: nn.Sequential(Flat(), nn.Linear(3 * 8 * 8, 2)), CE, IMAGES, DIGITS
     ),
@@ -288,6 +291,7 @@ NO_GRADIENT = {
     "argmax": (lambda h: F.one_hot(h.argmax(-1), 16).float(), "argmax"),
     "compare": (lambda h: (h > 0).float(), "gt"),
     "list": (lambda h: torch.tensor(h.tolist()), "tolist"),
+    "float": (lambda h: torch.tensor([[float(v) for v in r] for r in h]), "__float__"),
 }
 
 
@@ -485,6 +489,26 @@ class Factor(torch.autograd.Function):
         return g * 2 * x**2
 
 
+class Entropy(torch.autograd.Function):
+    """A loss whose backward forgets the mean."""
+
+    @staticmethod
+    def forward(ctx, x, y):
+        ctx.save_for_backward(x, y)
+        return F.cross_entropy(x, y)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, y = ctx.saved_tensors
+        return g * (x.softmax(-1) - F.one_hot(y, 3)), None
+
+
+def test_a_wrong_backward_of_a_loss_is_found():
+    [found] = alarms(found_in(program(mlp, Entropy.apply, X, CLASSES)))
+    assert (found.rule, found.status) == ("grad/check", "fail")
+    assert "Entropy" in found.evidence
+
+
 class Rectify(torch.autograd.Function):
     """A correct one, with a kink."""
 
@@ -533,6 +557,22 @@ def test_a_value_changed_behind_autograds_back_is_found():
 
     report = found_in(plant(behind))
     assert "grad/check" in [f.rule for f in report.findings]
+
+
+class Switching(Net):
+    """Switches gradients off and on by hand."""
+
+    def forward(self, x):
+        torch.set_grad_enabled(False)
+        h = F.relu(self.a(x))
+        torch.set_grad_enabled(True)
+        return self.c(F.relu(self.b(h)))
+
+
+def test_gradients_switched_off_by_hand_are_found():
+    [found] = alarms(found_in(classes(Switching)))
+    assert (found.rule, found.status) == ("grad/none", "fail")
+    assert "torch.no_grad() cuts them off" in found.evidence
 
 
 # ---------------------------------------------------------------- the optimizer
@@ -729,6 +769,32 @@ class Plain(nn.Module):
         return self.head(F.relu(x @ self.w))
 
 
+class Held:
+    """No module, and holds one."""
+
+    def __init__(self):
+        self.layer = nn.Linear(12, 12)
+
+
+class InObject(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.held, self.head = Held(), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(F.relu(self.held.layer(x)))
+
+
+class InClosure(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layer = nn.Linear(12, 12)
+        self.body, self.head = lambda x: F.relu(layer(x)), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
 class InForward(nn.Module):
     def __init__(self):
         super().__init__()
@@ -740,8 +806,8 @@ class InForward(nn.Module):
 
 @pytest.mark.parametrize(
     "model",
-    [Listed, lambda: Listed(tuple), lambda: Listed(dict), Plain, InForward],
-    ids=["list", "tuple", "dict", "tensor", "forward"],
+    [Listed, lambda: Listed(tuple), lambda: Listed(dict), Plain, InForward, InObject, InClosure],
+    ids=["list", "tuple", "dict", "tensor", "forward", "object", "closure"],
 )
 @pytest.mark.parametrize("with_loop", [True, False])
 def test_what_is_not_registered_is_found(model, with_loop):

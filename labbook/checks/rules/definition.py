@@ -146,9 +146,12 @@ def _held(bench: Bench, model: Any) -> set[int]:
 
 
 def _place(model: Any, path: str) -> str:
-    """`blocks[0].weight of net.py:12 Net`."""
-    head = path.partition("[")[0]
-    owner = model.get_submodule(head.rpartition(".")[0])
+    """`blocks of net.py:12 Net`."""
+    words, owner = path.replace("[", ".").replace("()", "").split("."), model
+    n = 0
+    while n < len(words) and words[n] in owner._modules:
+        owner, n = owner._modules[words[n]], n + 1
+    head = ".".join(words[: n + 1])
     place = place_of(type(owner))
     return f"{head} of {place}" if ":" in place else head
 

@@ -28,7 +28,16 @@ INPUT = Rule(
     "changes a bit, and ∂output/∂input = 0; whole numbers and masks beside another input: a note; "
     "single output units that are the same for all examples: a note",
     needs=("loader",),
-    follows=("grad/zero", "grad/none", "optim/*", "model/weights-nonfinite", "loss/nonfinite*"),
+    follows=(
+        "grad/zero",
+        "grad/none",
+        "optim/*",
+        "model/weights-nonfinite",
+        "loss/nonfinite*",
+        "init/nonfinite*",
+        "init/constant-output*",
+        "data/*",
+    ),
     advice="zero out the data and check that results are worse",
     causes=(
         "the input is overwritten, zeroed or never used in forward()",
