@@ -23,12 +23,21 @@ __all__ = ["open_terminal", "tui"]
 @click.option(
     "--ascii", "ascii_only", is_flag=True, help="No braille and no symbols: for a font without."
 )
+@click.option(
+    "--images",
+    type=click.Choice(["auto", "kitty", "sixel", "blocks", "off"]),
+    default="auto",
+    show_default=True,
+    help="How pictures are shown; auto: as the terminal says it can, never within tmux.",
+)
 @click.option("--serve", is_flag=True, help="Print how to show it in a browser, and exit.")
 @book_option
 def tui(
     run: str | None = None,
+    *,
     plain_driver: bool = False,
     ascii_only: bool = False,
+    images: str = "auto",
     serve: bool = False,
     book: str | None = None,
 ) -> None:
@@ -39,7 +48,7 @@ def tui(
     if serve:
         click.echo(_how_to_serve(book, run))
         return
-    open_terminal(book, run, plain_driver=plain_driver, ascii_only=ascii_only)
+    open_terminal(book, run, plain_driver=plain_driver, ascii_only=ascii_only, images=images)
 
 
 def _how_to_serve(book: str | None, run: str | None) -> str:
@@ -60,6 +69,7 @@ def open_terminal(
     page: str = "curves",
     plain_driver: bool = False,
     ascii_only: bool = False,
+    images: str = "auto",
 ) -> None:
     """Open the terminal program, on a page of a run when one is named."""
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -72,4 +82,4 @@ def open_terminal(
         )
     from labbook_tui.start import start
 
-    start(book, run, page=page, plain_driver=plain_driver, ascii_only=ascii_only)
+    start(book, run, page=page, plain_driver=plain_driver, ascii_only=ascii_only, images=images)

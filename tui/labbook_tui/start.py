@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
 from labbook.paths import open_book
 from labbook_tui.app import LabbookApp
 from labbook_tui.driver import DiffDriver
+from labbook_tui.images.protocol import images_for
 
 if TYPE_CHECKING:
     from labbook_tui.read.library import Library
@@ -22,13 +24,18 @@ def start(
     page: str = "curves",
     plain_driver: bool = False,
     ascii_only: bool = False,
+    images: str = "auto",
 ) -> None:
     """Open the book and show it until the user leaves; with `run`, on that page of it.
 
     Without a run, `page="host"` begins with this machine.
 
-    Raises `BookNotFound`, and `RunNotFound` or `AmbiguousRun` for `run`, before the screen changes.
+    `images`: auto, kitty, sixel, blocks or off; see `labbook_tui.images.protocol`.
+
+    Raises `MisuseError` for images that cannot be shown here, `BookNotFound`, and `RunNotFound` or
+    `AmbiguousRun` for `run`, before the screen changes.
     """
+    shown = images_for(images, os.environ, has_cells=not plain_driver)
     paths = open_book(book)
     run_id = _run_id(book, run) if run is not None else None
 
@@ -40,7 +47,13 @@ def start(
 
     driver = None if plain_driver else DiffDriver
     app = LabbookApp(
-        paths.root, library, run=run_id, page=page, driver_class=driver, ascii_only=ascii_only
+        paths.root,
+        library,
+        run=run_id,
+        page=page,
+        driver_class=driver,
+        ascii_only=ascii_only,
+        images=shown,
     )
     app.run()
     if app.return_code:

@@ -9,11 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from labbook.book.text import clean
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.comparison import Compared
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import Want
 from labbook_tui.palette import LETTERS, seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.screens.finding import FindingScreen
 from labbook_tui.text import cut
@@ -211,14 +212,20 @@ class CompareScreen(FindingScreen):
         return self.view.shown()
 
     def remembered(self) -> dict[str, Any]:
-        """The look of the overlay."""
-        return {"overlay": self.views[0].remembered()}
+        """The page and the look of every view."""
+        return {"page": self.number} | {view.KIND: view.remembered() for view in self.views}
 
     def recall(self, memory: dict[str, Any]) -> None:
-        """The look of the overlay."""
-        found = memory.get("overlay")
-        if isinstance(found, dict):
-            self.views[0].recall(found)
+        """The page and the look of every view."""
+        for view in self.views:
+            found = memory.get(view.KIND)
+            if isinstance(found, dict):
+                view.recall(found)
+        page = memory.get("page")
+        if isinstance(page, int) and 0 <= page < len(self.views):
+            self.number = page
+            if self.is_attached:
+                self._show(page)
 
     def repaint(self) -> None:
         """Other colours."""
