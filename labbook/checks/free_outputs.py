@@ -62,8 +62,8 @@ def _descended(bench: Bench, batch: Batch, is_constant: bool) -> float:
     best = math.inf
     for _ in range(STEPS):
         bench.tick()
-        parts = iter([t.expand(shape) for t, shape in zip(free, shapes, strict=True)])
-        loss = bench.loss(mapped(output, lambda t: _next(t, parts)), target)
+        parts = [t.expand(shape) for t, shape in zip(free, shapes, strict=True)]
+        loss = bench.loss(_filled(output, parts), target)
         if not math.isfinite(float(loss.detach())):
             raise Cannot("the loss of free outputs is not finite")
         if not loss.requires_grad:
@@ -75,5 +75,7 @@ def _descended(bench: Bench, batch: Batch, is_constant: bool) -> float:
     return best
 
 
-def _next(tensor: Any, parts: Any) -> Any:
-    return next(parts) if tensor.is_floating_point() else tensor
+def _filled(output: Any, parts: list[Tensor]) -> Any:
+    """The same structure with these in place of its tensors of floats, in order."""
+    left = iter(parts)
+    return mapped(output, lambda t: next(left) if t.is_floating_point() else t)

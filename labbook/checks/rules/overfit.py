@@ -14,7 +14,7 @@ from labbook.checks.free_outputs import best_constant, lowest
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.trainings import full_training, held_out
 
-EARLIER = ("data/*", "target/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*", "optim/*",
+EARLIER = ("data/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*", "optim/*",
            "act/*")  # fmt: skip
 """What explains that something cannot be fitted."""
 

@@ -20,7 +20,7 @@ EDGE = Rule(
     "loss > 4·best and > 2·first) at ≤ `times` times the rate, and so do 60 steps at that rate",
     limits={"times": 2.0},
     needs=("loader", "optimizer"),
-    follows=("data/*", "target/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*"),
+    follows=("data/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*"),
     advice="choose the learning rate and batch size on a small set",
     causes=("the learning rate is too high", "inputs or targets are not standardized"),
     fix="use a learning rate about 10 times lower",
@@ -36,7 +36,7 @@ LOW = Rule(
     "a few examples cannot be fitted",
     limits={"times": 100.0},
     needs=("loader", "optimizer"),
-    follows=("data/*", "target/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*"),
+    follows=("data/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*"),
     advice="if optimization never diverges, your learning rate is too low",
     causes=("the learning rate is too low",),
     fix="raise the learning rate; the sweep says how far",
@@ -119,7 +119,7 @@ def low(bench: Bench, limits: Limits) -> Iterator[Finding]:
 
 
 def _factor(n: int) -> float:
-    return LOWEST * (HIGHEST / LOWEST) ** (n / (STEPS - 1))
+    return float(LOWEST * (HIGHEST / LOWEST) ** (n / (STEPS - 1)))
 
 
 def _scale(optimizer: object, rates: list[float], factor: float) -> None:
@@ -137,9 +137,9 @@ def _breaks(smooth: list[float]) -> bool:
 
 def _moved(smooth: list[float]) -> float:
     finite = [v for v in smooth if math.isfinite(v)]
-    gained = finite[0] - min(finite) if finite else 0.0
-    if gained <= 1e-3 * max(abs(finite[0]), 1e-12) if finite else True:
+    if not finite or finite[0] - min(finite) <= 1e-3 * max(abs(finite[0]), 1e-12):
         return math.inf
+    gained = finite[0] - min(finite)
     return next(_factor(n) for n, v in enumerate(smooth) if v <= smooth[0] - 0.1 * gained)
 
 
