@@ -94,6 +94,7 @@ def test_a_loop_without_an_end_is_stopped():
     assert labbook.check(parts(train=train), **STALE).ok
 
 
+@pytest.mark.timeout(240)
 def test_nothing_of_the_users_is_changed(tmp_path):
     model = make()
     F.cross_entropy(model(X), Y).backward()
