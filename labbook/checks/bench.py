@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from labbook.checks.batch import Batch, leaves, split
 from labbook.checks.loaders import in_process
+from labbook.checks.origins import modules_noted
 from labbook.checks.place import place_of_error
 from labbook.checks.rule import Cannot
 from labbook.checks.subject import TASKS, Subject
@@ -120,7 +121,7 @@ class Bench:
         source = self.subject.model
         if isinstance(source, torch.nn.Module):
             return self._copied(source)
-        with randomness_kept():
+        with randomness_kept(), modules_noted():
             seed_all(self.seed if seed is None else seed)
             made = self._users("model()", source)
         if not isinstance(made, torch.nn.Module):

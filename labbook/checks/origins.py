@@ -1,6 +1,7 @@
-"""From which line of the user's a loader or dataset was made, where that was seen.
+"""From which line of the user's a loader, dataset or module was made, where that was seen.
 
-Noted while a subject's file is imported and its function runs; never on the objects themselves.
+Noted while a subject's file is imported, its function runs, and its factory makes a model; never on
+the objects themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from labbook.checks.place import caller
 
-__all__ = ["made_at", "origins_noted"]
+__all__ = ["made_at", "modules_noted", "named_module", "origins_noted"]
 
 _ORIGINS: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 
@@ -23,6 +24,22 @@ def made_at(thing: Any) -> str:
         return _ORIGINS.get(thing, "")
     except TypeError:  # cannot be hashed, or held weakly
         return ""
+
+
+def named_module(name: str, module: Any) -> str:
+    """`train.py:46 in network: 10 (Softmax)`; without the line where nobody saw it made."""
+    words = f"{name} ({type(module).__name__})" if name else type(module).__name__
+    at = made_at(module)
+    return f"{at}: {words}" if at else words
+
+
+@contextmanager
+def modules_noted() -> Iterator[None]:
+    """Note where modules are made meanwhile."""
+    from torch.nn import Module
+
+    with _noted(Module):
+        yield
 
 
 @contextmanager
