@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from labbook.paths import open_book
 from labbook_tui.app import LabbookApp
 from labbook_tui.driver import DiffDriver
+from labbook_tui.pauses import prepare
 
 if TYPE_CHECKING:
     from labbook_tui.read.library import Library
@@ -42,6 +43,7 @@ def start(
     app = LabbookApp(
         paths.root, library, run=run_id, page=page, driver_class=driver, ascii_only=ascii_only
     )
+    prepare()
     app.run()
     if app.return_code:
         sys.exit(app.return_code)

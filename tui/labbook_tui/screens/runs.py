@@ -17,7 +17,6 @@ from labbook_tui.models import (
     Glance,
     GlancesModel,
     Problem,
-    Reading,
     RunsModel,
     Want,
 )
@@ -180,9 +179,6 @@ class RunsScreen(BaseScreen):
             self.table.empty = model.text
             self.table.redraw()
             self._head()
-        elif isinstance(model, Reading):
-            self.table.empty = model.text
-            self.table.redraw()
         elif isinstance(model, RunsModel):
             self.problem = ""
             self._show(model)
@@ -239,6 +235,8 @@ class RunsScreen(BaseScreen):
         line: Line = [seg(" labbook ", ink.of("accent", "b")), seg(" ")]
         if model is not None:
             line += [seg(plural(len(model.rows), "run"), ink.of("text", "b"))]
+            if model.n_left:
+                line += [seg(f"  reading {grouped(model.n_left)} more", ink.of("accent"))]
             line += [seg(f"  {self._n_live} live", ink.of("live"))] if self._n_live else []
             if model.n_dirty:
                 text = f"  {grouped(model.n_dirty)} from a dirty tree"
