@@ -64,7 +64,7 @@ _HIDDEN: Final = pa.schema(
 Key = tuple[int, int]
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """What is known of a run, and of what moment."""
 

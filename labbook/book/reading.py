@@ -25,6 +25,8 @@ __all__ = ["Book", "open_book"]
 
 NOTHING: Key = (0, 0)
 """The key of a run that is not there."""
+KEEP_RUNS = 200
+"""To write the catalogue of 10,000 runs takes the memory of all of them: not for a few."""
 KEEP_S = 10.0
 """Who is ended while it reads thousands of runs for the first time loses no more than that."""
 
@@ -45,7 +47,7 @@ class Book:
         self._readers: dict[str, RunReader] = {}
         self._known: dict[str, Entry] | None = None
         self._table: pa.Table | None = None  # read from the catalogue when it is needed
-        self._is_news = False  # whether there is something to write down
+        self._n_news = 0  # runs that the catalogue does not have as they are
         self._kept_at = time.monotonic()
         self._stale: set[str] = set()  # runs whose row in the table is out of date
 
@@ -107,7 +109,8 @@ class Book:
         """As `summaries`, of the runs that can be read in that time, and how many are left.
 
         What is left comes with the next calls: runs of which nothing is known, newest first, then
-        those that were read longest ago.
+        those that were read longest ago. For a program that stays and asks often: the catalogue is
+        written only when many runs are new to it.
         """
         until = math.inf if seconds is None else time.monotonic() + seconds
         if self._known is None:
@@ -121,13 +124,14 @@ class Book:
         for run_id in due:
             found[run_id] = self._read(run_id, keys.get(run_id, NOTHING))
             self._stale.add(run_id)
-            self._is_news = self._is_news or found[run_id].is_lasting
+            self._n_news += found[run_id].is_lasting
             n_left -= 1
             if time.monotonic() > until:
                 break
-        self._is_news = self._is_news or bool(known.keys() - found.keys())
+        self._n_news += len(known.keys() - found.keys())
         self._known = dict(sorted(found.items(), key=_created, reverse=True))
-        self._keep(is_all=not n_left)
+        if self._n_news >= (1 if seconds is None else KEEP_RUNS):
+            self._keep(is_all=not n_left)
         return [entry.summary for entry in self._known.values()], n_left
 
     def _is_due(self, run_id: str, key: Key) -> bool:
@@ -140,9 +144,10 @@ class Book:
 
     def _keep(self, is_all: bool) -> None:
         """Write down what is new: all of it, or what is known after a while of reading."""
-        if self._is_news and (is_all or time.monotonic() > self._kept_at + KEEP_S):
-            catalogue.save(self.paths, self._known or {}, self._current_table())
-            self._is_news, self._kept_at = False, time.monotonic()
+        if is_all or time.monotonic() > self._kept_at + KEEP_S:
+            if catalogue.save(self.paths, self._known or {}, self._current_table()):
+                self._table = None  # wide, and from now on in the file
+            self._n_news, self._kept_at = 0, time.monotonic()
 
     def runs(self) -> pa.Table:
         """The run table, newest first: see `labbook.book.runtable.run_table` for its columns."""

@@ -268,7 +268,8 @@ def test_runs_of_one_second_are_in_the_order_in_which_they_began(book, paths, ma
     assert [summary.id for summary in Book(paths).summaries()] == wanted  # from the catalogue
 
 
-def test_many_runs_are_read_in_turns(make, paths, reads):
+def test_many_runs_are_read_in_turns(make, paths, reads, monkeypatch):
+    monkeypatch.setattr("labbook.book.reading.KEEP_RUNS", 4)
     runs = [run.paths.id for run in reversed(settled(make, 4))]
     book = Book(paths)
     for n in range(1, 4):
@@ -286,12 +287,22 @@ def test_many_runs_are_read_in_turns(make, paths, reads):
 
 def test_what_was_read_of_many_runs_is_kept_meanwhile(make, paths, reads, monkeypatch):
     runs = [run.paths.id for run in reversed(settled(make, 4))]
+    monkeypatch.setattr("labbook.book.reading.KEEP_RUNS", 1)
     monkeypatch.setattr("labbook.book.reading.KEEP_S", 0.0)
     Book(paths).summaries_within(0.0)
     Book(paths).summaries_within(0.0)
     assert reads == runs[:2]
     assert len(Book(paths).summaries()) == 4
     assert reads == runs
+
+
+def test_a_few_new_runs_wait_for_a_program_that_ends(make, paths):
+    settled(make)
+    book = Book(paths)
+    assert book.summaries_within(60.0)[1] == 0
+    assert not paths.catalog.exists()
+    book.summaries()
+    assert paths.catalog.exists()
 
 
 def test_every_live_run_gets_its_turn(make, paths, reads):

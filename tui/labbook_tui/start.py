@@ -34,9 +34,13 @@ def start(
     run_id = _run_id(book, run) if run is not None else None
 
     def library() -> Library:
+        import pyarrow as pa
+
         from labbook.book.reading import Book
         from labbook_tui.read.library import Library
 
+        # Arrow's own allocator keeps a third more for itself
+        pa.set_memory_pool(pa.system_memory_pool())
         return Library(Book(paths))
 
     driver = None if plain_driver else DiffDriver

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from labbook.book.fields import Fields
 from labbook.book.runreader import RunReader
 from labbook.errors import LabbookError
@@ -49,6 +51,7 @@ class RunTable:
             return known
         is_whole = survey.update(rows, SURVEY_S) and not n_left
         if is_whole and len(rows) >= MANY and (known is None or not known.is_whole):
+            pa.default_memory_pool().release_unused()
             settle()
         self._runs = {run.id: run for run in rows}
         series, metrics = tuple(survey.series), tuple(survey.metrics)
