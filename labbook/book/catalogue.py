@@ -172,10 +172,7 @@ def _entries(table: pa.Table) -> dict[str, Entry]:
         plain[name] = table.column(f"_{name}").to_pylist()
     names = tuple(plain)
     columns = {group: table.column(f"_{group}").combine_chunks() for group in GROUPS}
-    hidden = [
-        table.column(name).to_pylist()
-        for name in (*_MOMENT, "_where", "_journal")
-    ]
+    hidden = [table.column(name).to_pylist() for name in (*_MOMENT, "_where", "_journal")]
     found: dict[str, Entry] = {}
     rows = zip(zip(*plain.values(), strict=True), zip(*hidden, strict=True), strict=True)
     for row, (fields, (folder_ns, meta_ns, read_ns, where, journal)) in enumerate(rows):

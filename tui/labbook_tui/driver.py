@@ -6,8 +6,13 @@ Textual's own driver instead.
 
 from __future__ import annotations
 
+import codecs
+import os
+import select
 from typing import TYPE_CHECKING
 
+from textual import constants
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 from labbook_tui.diff import CellDiff
@@ -16,6 +21,9 @@ if TYPE_CHECKING:
     from textual.app import App
 
 __all__ = ["DiffDriver"]
+
+IDLE_S = 0.1
+"""How often the thread that reads keys looks whether the program ends."""
 
 
 class DiffDriver(LinuxDriver):
@@ -37,6 +45,25 @@ class DiffDriver(LinuxDriver):
         changed = self._diff.feed(data)
         if changed:
             super().write(changed)
+
+    def run_input_thread(self) -> None:
+        """Read keys, as Textual's driver does; a lone Escape is told when its time is over.
+
+        Textual looks for that only each 0.1 s, when nothing else is typed.
+        """
+        parser = XTermParser(self._debug)
+        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        wait = IDLE_S
+        while not self.exit_event.is_set():
+            text = ""
+            if select.select([self.fileno], [], [], wait)[0]:
+                found = os.read(self.fileno, 4096)
+                if not found:
+                    return  # the terminal is gone, and the program ends: `hangup`
+                text = decode(found)
+            for event in (*(parser.feed(text) if text else ()), *parser.tick()):
+                self.process_message(event)
+            wait = constants.ESCAPE_DELAY if text.endswith("\x1b") else IDLE_S
 
     def resized(self, width: int, height: int) -> None:
         """Forget the cells; called before the app draws for a new size."""

@@ -10,6 +10,7 @@ from textual.widget import Widget
 
 from labbook.book.text import clean
 from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.fold_cells import FoldCells
 from labbook_tui.folding import Fold, row_id
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import (
@@ -95,6 +96,7 @@ class RunsScreen(BaseScreen):
         self.note = ""
         self.look = RunsLook()
         self.made: RunColumns | None = None
+        self._cells = FoldCells()
         self.glances: dict[str, Glance] = {}
         self.has_preview = True
         self._n_shown = self._n_live = 0
@@ -202,7 +204,9 @@ class RunsScreen(BaseScreen):
         if self.model is None:
             return
         host, look = self.host, self.look
-        self.made = RunColumns(self.model, host.ink, host.marks, self.glances, look.is_folded)
+        self.made = RunColumns(
+            self.model, host.ink, host.marks, self.glances, look.is_folded, cells=self._cells
+        )
         self.table.sorted_by = look.sorted_by
         self.table.set_columns(self.made.columns(look.chosen))
 
