@@ -117,7 +117,7 @@ def glance(reader: RunReader, series: str) -> Glance:
 
     spark: tuple[float, ...] = ()
     if series in reader.names():
-        values = series_curve(reader, series).y
+        values = series_curve(reader, series, smooth=0.0).y
         values = values[np.isfinite(values)]
         parts = np.array_split(values, min(POINTS, len(values))) if len(values) else []
         spark = tuple(float(part.mean()) for part in parts)

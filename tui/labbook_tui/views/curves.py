@@ -18,6 +18,7 @@ from labbook_tui.palette import LETTERS, seg
 from labbook_tui.read_out import Rows, place_text
 from labbook_tui.series import group, matching, ordered
 from labbook_tui.shown import Shown
+from labbook_tui.smooth import told
 from labbook_tui.text import number
 from labbook_tui.views.base import View
 from labbook_tui.window import moved, newest, zoomed
@@ -126,7 +127,7 @@ class CurvesView(View):
 
     def want(self, run_id: str) -> Want:
         """The series in sight; the axis "" is the run's own."""
-        return Want(self.KIND, run_id, (self.axis, *self._asked))
+        return Want(self.KIND, run_id, (self.axis, told(self.options.smooth), *self._asked))
 
     def accept(self, model: object) -> None:
         """Keep the model, and ask for series in sight that it lacks."""
@@ -430,6 +431,7 @@ class CurvesView(View):
     def action_smooth(self) -> None:
         """By length, none, 0.6, 0.9, 0.99."""
         self._set(smooth=WEIGHTS[(WEIGHTS.index(self.options.smooth) + 1) % len(WEIGHTS)])
+        self._ask()
 
     def action_raw(self) -> None:
         """Raw values behind the smooth line, or not."""
