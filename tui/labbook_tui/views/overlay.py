@@ -18,7 +18,7 @@ from labbook_tui.palette import seg
 from labbook_tui.shown import Shown
 from labbook_tui.smooth import told
 from labbook_tui.views.base import View
-from labbook_tui.views.curves import WEIGHTS
+from labbook_tui.views.spanned import WEIGHTS
 
 __all__ = ["OverlayView", "clipped"]
 
