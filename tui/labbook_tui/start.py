@@ -39,8 +39,10 @@ def start(
         from labbook.book.reading import Book
         from labbook_tui.read.library import Library
 
-        # Arrow's own allocator keeps a third more for itself
+        # Arrow's own allocator keeps a third more for itself, and so does each of its threads
         pa.set_memory_pool(pa.system_memory_pool())
+        pa.set_cpu_count(1)
+        pa.set_io_thread_count(1)
         return Library(Book(paths))
 
     driver = None if plain_driver else DiffDriver
