@@ -6,12 +6,17 @@ Textual's own driver instead.
 
 from __future__ import annotations
 
+import codecs
 import fcntl
+import os
+import select
 import struct
 import termios
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from textual import constants
+from textual._xterm_parser import XTermParser
 from textual.drivers.linux_driver import LinuxDriver
 
 from labbook_tui.diff import CellDiff
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["DiffDriver"]
 
 _CELL = (8, 16)
+IDLE_S = 0.1
+"""How often the thread that reads keys looks whether the program ends."""
 
 
 class DiffDriver(LinuxDriver):
@@ -68,6 +75,25 @@ class DiffDriver(LinuxDriver):
         """What stands in these cells is not known any more: the app draws them anew."""
         self._diff.lose(range(place.y, place.y + place.rows), place.x, place.columns)
         self._app.screen.refresh()
+
+    def run_input_thread(self) -> None:
+        """Read keys, as Textual's driver does; a lone Escape is told when its time is over.
+
+        Textual looks for that only each 0.1 s, when nothing else is typed.
+        """
+        parser = XTermParser(self._debug)
+        decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
+        wait = IDLE_S
+        while not self.exit_event.is_set():
+            text = ""
+            if select.select([self.fileno], [], [], wait)[0]:
+                found = os.read(self.fileno, 4096)
+                if not found:
+                    return  # the terminal is gone, and the program ends: `hangup`
+                text = decode(found)
+            for event in (*(parser.feed(text) if text else ()), *parser.tick()):
+                self.process_message(event)
+            wait = constants.ESCAPE_DELAY if text.endswith("\x1b") else IDLE_S
 
     def resized(self, width: int, height: int) -> None:
         """Forget the cells; called before the app draws for a new size."""

@@ -10,6 +10,7 @@ from labbook.paths import open_book
 from labbook_tui.app import LabbookApp
 from labbook_tui.driver import DiffDriver
 from labbook_tui.images.protocol import images_for
+from labbook_tui.pauses import prepare
 
 if TYPE_CHECKING:
     from labbook_tui.read.library import Library
@@ -42,9 +43,15 @@ def start(
     run_id = _run_id(book, run) if run is not None else None
 
     def library() -> Library:
+        import pyarrow as pa
+
         from labbook.book.reading import Book
         from labbook_tui.read.library import Library
 
+        # Arrow's own allocator keeps a third more for itself, and so does each of its threads
+        pa.set_memory_pool(pa.system_memory_pool())
+        pa.set_cpu_count(1)
+        pa.set_io_thread_count(1)
         return Library(Book(paths))
 
     app = LabbookApp(
@@ -57,6 +64,7 @@ def start(
         images=shown,
         is_remembered=is_remembered,
     )
+    prepare()
     app.run()
     if app.return_code:
         sys.exit(app.return_code)

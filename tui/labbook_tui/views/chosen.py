@@ -116,6 +116,20 @@ class ChosenView(View):
         page = self.page if self.page in READ else ""
         return Want(self.KIND, run_id, (self.set_name, page) if self.set_name or page else ())
 
+    EVERY_S = 3.0
+
+    def is_more(self, model: object) -> bool:
+        """Further observations of the set in sight."""
+        known = self.model
+        return (
+            isinstance(model, ChosenModel)
+            and known is not None
+            and (known.name, known.read_for, known.sets, known.notes)
+            == (model.name, model.read_for, model.sets, model.notes)
+            and known.summary.state == model.summary.state
+            and len(known.steps) > 0
+        )
+
     def accept(self, model: object) -> None:
         """Keep the model; the cursor stays on its example."""
         if isinstance(model, ChosenModel):
