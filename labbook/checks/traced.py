@@ -145,11 +145,11 @@ class Trace:
     def is_target_itself(self, tensor: Any) -> bool:
         """Whether a tensor holds the loader's own targets, in another shape or type at most."""
         own = {id(t) for t in leaves(self.batch.target)}
-        if id(tensor) in own:
+        if id(tensor) in own and self.maker(tensor) is None:
             return True
         for call in self.chain(tensor):
             if call.name not in RESHAPING | {"long", "int"}:
-                return False
+                return False  # y.sub_(1) too, though it returns y itself
             if call.args and id(call.args[0]) in own:
                 return True
         return False
