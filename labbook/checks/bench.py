@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from labbook.checks.batch import Batch, leaves, split
+from labbook.checks.batch import Batch, leaves, mapped, split
 from labbook.checks.loaders import in_process
 from labbook.checks.origins import modules_noted
 from labbook.checks.place import place_of_error
@@ -328,6 +328,7 @@ class Bench:
         """Forward pass and loss."""
         output = self.forward(model, batch)
         target = batch.to(self.device_of(model)).target
+        target = mapped(target, lambda t: t.clone())  # the batch is kept, and a loss may write
         return Outcome(output, self.tensor(output), self.loss(output, target))
 
     def backward(self, loss: Tensor) -> None:

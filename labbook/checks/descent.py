@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 
 __all__ = ["HARD", "Free", "Path", "ascended", "descend", "descended", "free_of", "free_outputs"]
 
-STEPS = 200
-RATE = 0.1
+STEPS, RATE = 200, 0.1
+FEW_STEPS, FAST = 50, 0.4
+MANY = 1 << 17
+"""With more free numbers, few steps at a high rate: the same way, in a quarter of the time."""
+
 START = 0.01
 
 ACTIVATIONS = frozenset(
@@ -195,9 +198,10 @@ def descend(bench: Bench, free: Free, sign: int = 1) -> Path:
     import torch
 
     free.start(seed=bench.seed)
-    optimizer = torch.optim.Adam(free.roots, RATE)
+    is_large = sum(root.numel() for root in free.roots) > MANY
+    optimizer = torch.optim.Adam(free.roots, FAST if is_large else RATE)
     losses: list[float] = []
-    for _ in range(STEPS):
+    for _ in range(FEW_STEPS if is_large else STEPS):
         bench.tick()
         loss = free.value()
         losses.append(loss.detach().item())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from labbook.checks.batch import leaves
+from labbook.checks.batch import leaves, mapped
 from labbook.checks.rule import Cannot
 from labbook.checks.torch_calls import Call, torch_calls
 
@@ -90,7 +90,7 @@ def loss_calls(bench: Bench) -> list[Call]:
     model = bench.model()
     with torch.no_grad():
         output = bench.forward(model, bench.batch)
-    target = bench.batch.to(bench.device_of(model)).target
+    target = mapped(bench.batch.to(bench.device_of(model)).target, lambda t: t.clone())
     calls: list[Call] = []
     if bench.subject.loss is None and own_loss(output) is not None:
         with torch_calls(calls):

@@ -9,7 +9,7 @@ from labbook.checks.bench import Bench
 from labbook.checks.descent import Free, free_of
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.rule import Cannot
-from labbook.checks.traced import Trace, trace
+from labbook.checks.traced import MAX_NUMBERS, Trace, some, trace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +26,8 @@ class Start:
     """On some examples, before the first step: the loss; the loss of outputs that are zero (before
 
     the last activation: uniform, for a softmax); the loss of the best constant output, and that
-    output; the kind of the loss, where it calls one of torch's functions.
+    output (NaN, and none, where outputs are too large to try); the kind of the loss, where it
+    calls one of torch's functions.
     """
 
     loss: float
@@ -46,11 +47,7 @@ def start(bench: Bench) -> Start:
 
     if not bench.has_free_loss:
         raise Cannot("the model computes its own loss: it cannot be called on outputs alone")
-    try:
-        batch = bench.examples(EXAMPLES)
-    except Cannot:
-        batch = bench.batch
-    seen = trace(bench, bench.model(), batch)
+    seen = trace(bench, bench.model(), some(bench, EXAMPLES))
     if seen.error is not None:
         raise seen.error
     if seen.loss is None:
@@ -58,9 +55,11 @@ def start(bench: Bench) -> Start:
     free = free_of(bench, seen)
     with torch.no_grad():
         zero = free.value().item()  # the roots start there
-    best, constant = _best_constant(bench, free, seen.batch.n)
     value = seen.loss.detach().item()
-    if any(v - v != 0 for v in (value, zero, constant)):
+    best, constant = free.roots[0].detach()[:0], float("nan")
+    if sum(root.numel() for root in free.roots) <= MAX_NUMBERS:
+        best, constant = _best_constant(bench, free, seen.batch.n)
+    if any(v - v != 0 for v in (value, zero)):
         raise Cannot("the loss is not finite")
     kinds = {LOSS_KINDS[c.name] for c in seen.known()}
     kind = kinds.pop() if len(kinds) == 1 else ("several" if kinds else "unknown")

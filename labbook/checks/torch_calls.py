@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,8 +55,18 @@ def torch_calls(into: list[Call]) -> Iterator[None]:
             into.append(Call(name, args, given, result, where, None, func))
             return result
 
-    with Listening():
+    with _uncompiled(), Listening():
         yield
+
+
+def _uncompiled() -> AbstractContextManager[Any]:
+    """Compiled modules run as written meanwhile: the compiler would trace the listener."""
+    if "torch._dynamo" not in sys.modules:  # nothing is compiled, and the import takes seconds
+        return nullcontext()
+    import torch
+
+    made: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager")
+    return made
 
 
 def _name(func: Any) -> str:

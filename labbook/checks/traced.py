@@ -19,7 +19,7 @@ from labbook.checks.torch_calls import Call, torch_calls
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["RESHAPING", "Trace", "trace", "traced"]
+__all__ = ["PICKING", "RESHAPING", "Trace", "some", "trace", "traced"]
 
 RESHAPING = frozenset(
     [
@@ -56,7 +56,7 @@ RESHAPING = frozenset(
 PICKING = frozenset(("__getitem__", "narrow", "select", "index_select", "masked_select"))
 """Functions that keep some of the numbers."""
 
-MAX_NUMBERS = 1 << 20
+MAX_NUMBERS = 1 << 18
 """Of an output; with more, only the first examples of the batch are traced."""
 
 
@@ -145,11 +145,11 @@ class Trace:
     def is_target_itself(self, tensor: Any) -> bool:
         """Whether a tensor holds the loader's own targets, in another shape or type at most."""
         own = {id(t) for t in leaves(self.batch.target)}
-        if id(tensor) in own:
+        if id(tensor) in own and self.maker(tensor) is None:
             return True
         for call in self.chain(tensor):
             if call.name not in RESHAPING | {"long", "int"}:
-                return False
+                return False  # y.sub_(1) too, though it returns y itself
             if call.args and id(call.args[0]) in own:
                 return True
         return False
@@ -164,10 +164,23 @@ def traced(bench: Bench) -> Trace:
     batch = bench.batch
     seen = trace(bench, model, batch)
     size = max((t.numel() for t in leaves(seen.output)), default=0)
-    if size > MAX_NUMBERS and batch.n > 2:
-        fewer = max(2, batch.n * MAX_NUMBERS // size)
+    if size > MAX_NUMBERS and batch.n > 3:
+        fewer = max(3, batch.n * MAX_NUMBERS // size)
         seen = trace(bench, bench.model(), batch.take(list(range(fewer))))
     return seen
+
+
+def some(bench: Bench, n: int, numbers: int = MAX_NUMBERS) -> Batch:
+    """Up to `n` examples as one batch; fewer (but 4), where their outputs hold more numbers.
+
+    The first batch where batches cannot be joined.
+    """
+    first = bench.shared(traced)
+    each = max((t.numel() for t in leaves(first.output)), default=0) // max(1, first.batch.n)
+    try:
+        return bench.examples(max(4, min(n, numbers // max(1, each))))
+    except Cannot:
+        return bench.batch
 
 
 def trace(bench: Bench, model: nn.Module, batch: Batch) -> Trace:

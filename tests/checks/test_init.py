@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import labbook
-from tests.checks.programs_loss import BINARY, CLASS, CLEAN, VALUE, X, mlp, parts
+from tests.checks.programs_loss import BINARY, CLASS, CLEAN, VALUE, X, mlp, parts, sequence
 from tests.checks.programs_loss_rare import RARE
 
 RULES = ["init", "grad/not-descent"]
@@ -265,3 +265,13 @@ def test_passing_straight_through_is_only_noted():
 
     report = labbook.check(parts(Straight, F.cross_entropy, X, CLASS), only=RULES)
     assert alarms(report) == []
+
+
+def test_outputs_of_many_numbers_are_measured_on_few_examples():
+    tokens = torch.randint(0, 3000, (24, 51), generator=torch.Generator().manual_seed(8))
+    wide = lambda: nn.Sequential(nn.Embedding(3000, 8), nn.Linear(8, 3000))  # noqa: E731
+    subject = parts(wide, sequence, tokens[:, :-1], tokens[:, 1:])
+    report = labbook.check(subject | {"train": None}, only=["init", "loss"])
+    assert alarms(report) == []
+    assert "init/loss" in report.passed
+    assert "too large" in {s.rule: s.reason for s in report.skipped}["init/output-bias"]

@@ -432,6 +432,21 @@ def test_several_classes_at_once_are_no_distribution():
     assert found(parts(mlp(), F.cross_entropy, X, many), "data/target-range").status == "warn"
 
 
+def test_probabilities_of_half_precision_are_right():
+    half = parts(mlp(), lambda o, y: F.cross_entropy(o.bfloat16(), y), X, SOFT.bfloat16())
+    assert alarms(labbook.check(half, only=["data/target-range"])) == []
+
+
+def test_a_loss_that_writes_into_its_arguments_is_followed():
+    def written(o, y):
+        return F.cross_entropy(o, y.sub_(1))
+
+    subject = parts(mlp(), written, X, CLASS + 1, train=None)
+    assert alarms(labbook.check(subject, only=RULES)) == []
+    [(_, first), *_] = subject["loader"]
+    assert first.min() >= 1
+
+
 def test_ignored_labels_and_a_class_that_never_occurs_are_right():
     ignored = parts(mlp(), Ignored(), X, late(255, 0))
     never = parts(mlp(9), F.cross_entropy, X, CLASS + 1)
@@ -677,3 +692,19 @@ def test_what_a_loop_computes_for_its_log_is_no_loss():
 
 def test_a_minus_before_a_loss_of_ones_own_is_found_in_the_loop():
     assert "a minus" in found(with_loop(negative_focal, stated=focal), "loss/sign").evidence
+
+
+def test_a_compiled_model_is_looked_at_as_it_was_written():
+    built = []
+
+    def backend(graph, inputs):
+        built.append(graph)
+        return graph.forward
+
+    def compiled():
+        return torch.compile(mlp(5, nn.Softmax(1))(), backend=backend)
+
+    subject = parts(compiled, F.cross_entropy, X, CLASS, train=None)
+    name = "loss/probabilities-as-logits"
+    assert "Softmax" in found(subject, name, only=[name]).where
+    assert built == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -97,14 +98,16 @@ def _verdict(bench: Bench, found: Start, limits: Limits) -> tuple[Any, float, st
     if zero <= 0 or not loss > limits["far"] * zero:
         return None
     size = float(bench.tensor(found.seen.output).detach().double().pow(2).mean().sqrt())
-    text = f"loss {loss:.4g}, of outputs that are all zero {zero:.4g}, of their mean {prior:.4g}"
+    text = (
+        f"loss {loss:.4g}, of outputs that are all zero {zero:.4g}, of their mean {_figure(prior)}"
+    )
     is_large = found.kind in _ERRORS and size > limits["size"]  # else the targets are small
     return ("warn" if is_large else "note"), limits["far"] * zero, text
 
 
 def _cross(bench: Bench, found: Start, limits: Limits) -> tuple[Any, float, str] | None:
     loss, zero, prior = found.loss, found.zero, found.constant
-    text = f"loss {loss:.4g}, of the uniform distribution {zero:.4g}, of the prior {prior:.4g}"
+    text = f"loss {loss:.4g}, of the uniform distribution {zero:.4g}, of the prior {_figure(prior)}"
     if zero > 0 and loss > limits["high"] * zero:
         return "fail", limits["high"] * zero, text
     import torch
@@ -115,6 +118,10 @@ def _cross(bench: Bench, found: Start, limits: Limits) -> tuple[Any, float, str]
     if zero > 0 and loss > 1.2 * zero:
         return "note", 1.2 * zero, text
     return None
+
+
+def _figure(value: float) -> str:
+    return "unknown" if math.isnan(value) else f"{value:.4g}"
 
 
 def _is_scaled(found: Start) -> bool:
@@ -171,6 +178,8 @@ def output_bias(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if bench.subject.pretrained:
         raise Cannot("pretrained: the model knows something before the first step")
     found = bench.shared(start)
+    if math.isnan(found.constant):
+        raise Cannot("the outputs are too large to look for their best constant")
     if found.kind not in _CROSS | _ERRORS:
         raise Cannot("the loss is none whose best constant output is a bias")
     gain = found.loss - found.constant

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding
 from labbook.checks.rule import Cannot, Limits, Rule
+from labbook.checks.traced import MAX_NUMBERS, some
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -96,10 +97,7 @@ def _begun(bench: Bench) -> _Begun:
     import torch
 
     model = _without_dropout(bench.model())
-    try:
-        batch = bench.examples(_EXAMPLES)
-    except Cannot:
-        batch = bench.batch
+    batch = some(bench, _EXAMPLES, 4 * MAX_NUMBERS)
     if batch.n < 2:
         raise Cannot("a batch has fewer than two examples")
     if not any(t.ndim and bool((t[1:] != t[:1]).any()) for t in batch.inputs):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.agreeing import agreement
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
-from labbook.checks.descent import descended
+from labbook.checks.descent import MANY, descended
 from labbook.checks.finding import Finding
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.place import place_of
@@ -111,10 +111,11 @@ def _free_floor(bench: Bench, call: Call) -> tuple[float, float]:
 
     kind = LOSS_KINDS[call.name]
     free = torch.zeros_like(call.given(0, "input"), dtype=torch.float32).requires_grad_()
-    optimizer = torch.optim.Adam([free], _FREE_RATE)
+    is_large = free.numel() > MANY
+    optimizer = torch.optim.Adam([free], 2 * _FREE_RATE if is_large else _FREE_RATE)
     kwargs = {name: value for name, value in call.kwargs.items() if name != "input"}
     values: list[float] = []
-    for _ in range(_FREE_STEPS):
+    for _ in range(_FREE_STEPS // 3 if is_large else _FREE_STEPS):
         bench.tick()
         given: Tensor = free
         if kind == "nll":
