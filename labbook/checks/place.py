@@ -16,6 +16,9 @@ __all__ = ["OURS", "caller", "is_users", "place_of", "place_of_error", "shown"]
 
 OURS = str(Path(__file__).resolve().parent.parent)
 """The folder of labbook's own code."""
+_CHECKING = str(Path(__file__).with_name("checking.py"))
+"""Above it stands who asked for the check, not who made what is looked at."""
+
 _OUTSIDE = tuple(
     os.path.realpath(path)
     for name, path in sysconfig.get_paths().items()
@@ -56,7 +59,7 @@ def place_of(thing: Any) -> str:
 def caller(depth: int = 1) -> str:
     """The innermost line of the user's own that is running now; empty where there is none."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None:
+    while frame is not None and frame.f_code.co_filename != _CHECKING:
         if is_users(frame.f_code.co_filename):
             return shown(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back
