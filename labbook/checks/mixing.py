@@ -219,10 +219,12 @@ def _by_value(bench: Bench, model: nn.Module, batch: Batch, n: int) -> float | N
     others = [i if i == chosen else 0 for i in range(n)]  # not a permutation: means change too
     changed = batch.take(others)
     with torch.no_grad():
-        one, other = (_plain(bench, model, b) for b in (batch, changed))
+        outputs = [_plain(bench, model, b) for b in (batch, batch, changed)]
+    one, again, other = (per_example(bench, output, n) for output in outputs)
+    if not all(torch.equal(a, b) for a, b in zip(one, again, strict=False)):
+        return None  # the model remembers, or draws its own numbers
     moved, own = 0.0, 0.0
-    pairs = zip(per_example(bench, one, n), per_example(bench, other, n), strict=False)
-    for a, b in pairs:
+    for a, b in zip(one, other, strict=False):
         rows, changed_rows = a.reshape(n, -1).double(), b.reshape(n, -1).double()
         moved = max(moved, float((rows[chosen] - changed_rows[chosen]).abs().max()))
         own = max(own, float((rows - rows[chosen]).abs().max()))

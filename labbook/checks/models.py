@@ -9,7 +9,7 @@ from labbook.checks.bench import Bench
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["as_made", "in_eval"]
+__all__ = ["as_made", "in_eval", "starts_constant"]
 
 
 def as_made(bench: Bench) -> nn.Module:
@@ -28,3 +28,15 @@ def _as_made(bench: Bench) -> nn.Module:
 
 def _in_eval(bench: Bench) -> nn.Module:
     return bench.model()
+
+
+def starts_constant(bench: Bench) -> bool:
+    """Whether some matrix of weights is all one number, and the output one for all examples."""
+    import torch
+
+    matrices = [p.detach() for p in as_made(bench).parameters() if p.ndim > 1 and p.numel() > 1]
+    if not any(bool((p == p.reshape(-1)[0]).all()) for p in matrices):
+        return False
+    with torch.no_grad():
+        output = bench.tensor(bench.forward(in_eval(bench), bench.batch))
+    return bool((output == output[:1]).all())

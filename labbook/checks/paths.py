@@ -62,12 +62,25 @@ class Paths:
     def dead(self, bench: Bench) -> Dead | None:
         """The last non-linearity in a plain forward pass that passes no gradient on at all."""
         calls: list[Call] = []
+        model = bench.model()
+        makers: dict[int, str] = {}  # module that returned what a call made
+
+        def look(name: str) -> Any:
+            def hook(module: Any, args: Any, output: Any) -> None:
+                makers.setdefault(id(output), f"{name} ({type(module).__name__})")
+
+            return hook
+
+        parts = [(n, m) for n, m in model.named_modules() if n and not any(m.children())]
+        handles = [m.register_forward_hook(look(name)) for name, m in parts]
         with torch_calls(calls):
-            bench.run(bench.model(), bench.batch)
+            bench.run(model, bench.batch)
+        for handle in handles:
+            handle.remove()
         for call in reversed(calls):
             what = _dead(call)
             if what:
-                return Dead(f"{call.name}()", what, call.where)
+                return Dead(f"{call.name}()", what, call.where or makers.get(id(call.result), ""))
         return None
 
 

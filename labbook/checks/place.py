@@ -17,8 +17,9 @@ __all__ = ["OURS", "caller", "is_users", "place_of", "place_of_error", "shown"]
 
 OURS = str(Path(__file__).resolve().parent.parent)
 """The folder of labbook's own code."""
+_CHECKING = str(Path(__file__).with_name("checking.py"))
+"""Above it stands who asked for the check, not who made what is looked at."""
 
-_CHECKS = str(Path(__file__).resolve().parent) + os.sep
 _OUTSIDE = tuple(
     os.path.realpath(path)
     for name, path in sysconfig.get_paths().items()
@@ -63,17 +64,11 @@ def caller(depth: int = 1) -> str:
     What called the check itself is none: `labbook.check(…)` is not where a model is wrong.
     """
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and _is_checks(frame):  # the hook that asks
-        frame = frame.f_back
-    while frame is not None and not _is_checks(frame):
+    while frame is not None and frame.f_code.co_filename != _CHECKING:
         if is_users(frame.f_code.co_filename):
             return shown(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back
     return ""
-
-
-def _is_checks(frame: FrameType) -> bool:
-    return frame.f_code.co_filename.startswith(_CHECKS)
 
 
 def place_of_error(error: BaseException) -> str:

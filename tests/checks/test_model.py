@@ -174,6 +174,26 @@ def test_examples_that_mix_are_found(name):
     assert "test_model.py:" in found.where or name in {"softmax out", "norm"}
 
 
+class Remembering(nn.Module):
+    """Carries its state from batch to batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.head = nn.GRU(4, 8, batch_first=True), nn.Linear(8, 2)
+        self.state = None
+
+    def forward(self, x):
+        fits = self.state is not None and self.state.shape[1] == len(x)
+        h, state = self.rnn(x, self.state if fits else None)
+        self.state = state.detach()
+        return self.head(h[:, -1])
+
+
+def test_a_state_from_batch_to_batch_is_no_mixing():
+    report = found_in(program(Remembering, CE, SERIES, DIGITS), ["model/batch-mixing"])
+    assert report.findings == ()
+
+
 def test_functional_dropout_in_eval_mode_is_found():
     [found] = alarms(found_in(plant(lambda h: F.dropout(h, 0.3))))
     assert (found.rule, found.status) == ("model/batch-mixing-eval", "warn")
@@ -413,6 +433,23 @@ def test_gradients_of_zero_are_found(model, says):
     [found] = alarms(found_in(classes(model)))
     assert (found.rule, found.status) == ("grad/zero", "fail")
     assert says in found.evidence
+
+
+def test_a_dead_module_is_named():
+    [found] = alarms(found_in(classes(dead)))
+    assert found.where == "1 (ReLU)"
+
+
+@pytest.mark.parametrize("rule", ["grad/zero", "grad/input"])
+def test_weights_that_are_all_zero_are_left_to_the_rules_of_initialisation(rule):
+    def zeros():
+        model = mlp()
+        for p in model.parameters():
+            nn.init.zeros_(p)
+        return model
+
+    [skipped] = labbook.check(classes(zeros), only=[rule]).skipped
+    assert "weights start all the same" in skipped.reason
 
 
 def test_tiny_gradients_are_a_note():

@@ -38,7 +38,9 @@ def test_axes_are_named_after_what_they_follow():
 
 def test_axes_that_are_fixed_stay_numbers():
     evidence = table(CLEAN["mlp"]())
-    assert evidence.startswith("B = 7, no other axis is free: input: B × 12; 0 (Linear): B × 16;")
+    assert evidence.startswith(
+        "B = 7, no other axis is free: input: B × 12; 0 (Linear): B × 16; 2 (Linear): B × 3;"
+    )
 
 
 def test_tokens_name_time_and_products():

@@ -16,7 +16,8 @@ CHECK = Rule(
     kind="probe",
     stage="gradcheck",
     says="a gradient is not that of the function",
-    formula="in float64, eval mode, after 3 steps of Adam (1e-3), θ += 1e-4·N(0,1), 3 examples: "
+    formula="up to 48 tensors or 8 s, float64, eval mode, 3 examples, after 3 steps of Adam (1e-3) "
+    "and θ += 1e-4·N(0,1): "
     "a custom autograd.Function fails torch's gradcheck (eps 1e-6, atol 1e-5, rtol 1e-3) at three "
     "points; or for a parameter the median over 3 random directions of |fd − ⟨g,d⟩| / max(|fd|, "
     "|⟨g,d⟩|, 1e-7), the better of h = 1e-5 and 1e-6, is above `error`; straight-through and "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.meant import following
-from labbook.checks.models import in_eval
+from labbook.checks.models import starts_constant
 from labbook.checks.naming import listed
 from labbook.checks.paths import Paths, paths
 from labbook.checks.place import place_of
@@ -76,6 +76,7 @@ ZERO = Rule(
         "loss/blocked*",
         "loss/batch-softmax*",
         "loss/class-weights*",
+        "model/output-range*",
         "data/*",
         "init/nonfinite*",
         "grad/none",
@@ -272,7 +273,7 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     alarming = [s for s in found if not _is_harmless(bench, seen, s)]
     if alarming and _is_of_the_input(bench, seen, alarming):
         return
-    if any(_is_constant(s) for s in alarming) and _has_constant_output(bench):
+    if alarming and starts_constant(bench):
         raise Cannot("weights start all the same, and so do the outputs: init/constant-output")
     shown = alarming or found
     dead = _ways(bench).dead(bench) if alarming else None
@@ -296,20 +297,6 @@ def _is_harmless(bench: Bench, seen: Trained, one: Seen) -> bool:
     if is_minor and any(s.largest > 0 for s in beside):
         return True
     return _has_live_sibling(bench, seen, one)
-
-
-def _is_constant(one: Seen) -> bool:
-    start = one.start
-    return start.ndim >= 2 and start.numel() > 1 and bool((start == start.reshape(-1)[0]).all())
-
-
-def _has_constant_output(bench: Bench) -> bool:
-    import torch
-
-    model = in_eval(bench)
-    with torch.no_grad():
-        output = bench.tensor(bench.forward(model, bench.batch))
-    return bool((output == output[:1]).all())
 
 
 def _is_of_the_input(bench: Bench, seen: Trained, found: Sequence[Seen]) -> bool:

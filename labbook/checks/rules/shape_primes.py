@@ -33,7 +33,7 @@ SHAPES = Rule(
 )
 
 _PRIMES = (61, 67, 53, 71, 59, 73, 47, 79, 43, 83, 37, 89, 31, 29, 23, 19, 17, 13, 11, 7, 5, 3)
-_MOST_ROWS = 24
+_MOST_ROWS = 20
 _LARGEST = 128
 """An axis longer than this is left as it is: a model of long inputs need not take short ones."""
 
@@ -82,10 +82,13 @@ def shapes(bench: Bench, limits: Limits) -> Iterator[Finding]:
         raise Cannot("which modules run depends on the data")
     named = [_Named("B", 0, batch.n, fewer.n)]
     named += [_Named(axis.name, axis.at, *pair) for axis, pair in free.items()]
-    shown = [
-        f"{name}: {_shape(one, other, named)}"
-        for (name, one), (_, other) in zip(rows, others, strict=True)
-    ]
+    shown: list[str] = []
+    before = ""
+    for (name, one), (_, other) in zip(rows, others, strict=True):
+        shape = _shape(one, other, named)
+        if shape != before or name == "output":  # a norm or an activation changes no shape
+            shown.append(f"{name}: {shape}")
+        before = shape
     yield SHAPES.note(where=place_of(type(model)), evidence=_table(shown, named))
 
 
