@@ -62,6 +62,7 @@ ZERO = Rule(
     limits={"least": 16},
     needs=("loader",),
     follows=("data/nonfinite",),
+    explains=("grad/*", "init/*", "loss/nonfinite*", "model/*"),
     advice="look at the data as it is given to the model: zeroed inputs should do worse",
     causes=(
         "a buffer is allocated and never filled",
