@@ -264,3 +264,23 @@ def test_what_to_do(kind: str, text: str, advice: str) -> None:
     said = advice_on(EventRow(None, None, kind, text))
     assert advice in said
     assert bool(advice) == bool(said)
+
+
+STUCK = """
+import labbook
+with labbook.start(name="stuck", output=False) as run:
+    for step in range(300):
+        run.log({"loss": 2.3 + 0.001 * (step % 7)}, step=step)
+"""
+
+
+async def test_what_a_check_finds_stands_on_top_of_the_events(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab")
+    (lab.root / "train.py").write_text(STUCK)
+    assert lab.train().returncode == 0
+    app = app_on(lab.book, labbook.open(lab.book).run("stuck").id, "events")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "loss/no-progress")
+        first = next(line for line in text.splitlines() if "loss/no-progress" in line)
+        assert " fail " in first
+        assert "overfit one batch" in " ".join(text.split())

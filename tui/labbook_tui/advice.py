@@ -6,6 +6,7 @@ import re
 
 from labbook.book.text import clean
 from labbook_tui.models import EventRow
+from labbook_tui.read.checks import KINDS
 
 __all__ = ["advice_on"]
 
@@ -57,7 +58,7 @@ _BY_TEXT = (
 
 def advice_on(row: EventRow) -> str:
     """One sentence, without a full stop. A text that says itself what to do has none of ours."""
-    if row.kind == "finding":
+    if row.kind in {"finding", *KINDS}:
         fix = row.fields.get("fix")
         return clean(fix) if isinstance(fix, str) else ""
     if row.kind == "dirty":

@@ -71,7 +71,10 @@ def _theme(name: str, ink: Ink) -> Theme:
 
 
 class LabbookApp(App[None]):
-    """The terminal program. `open_library` is called once, in the reader thread."""
+    """The terminal program. `open_library` is called once, in the reader thread.
+
+    With `is_remembered` false, how it is looked at is not kept for the next time.
+    """
 
     TITLE = "labbook"
     CSS = "Screen { background: $background; color: $foreground; }"
@@ -99,6 +102,7 @@ class LabbookApp(App[None]):
         driver_class: type[Driver] | None = DiffDriver,
         ascii_only: bool = False,
         images: Images = "blocks",
+        is_remembered: bool = True,
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.book = book
@@ -106,7 +110,7 @@ class LabbookApp(App[None]):
         self.feed = Feed(open_library, self.post_message)
         self.animation_level = "none"
         self.marks = Marks()
-        self.memory = Memory(book)
+        self.memory = Memory(book, is_kept=is_remembered)
         self.ascii_only, self.images = ascii_only, images
         self.stage: Stage | None = None
         self._has_mouse = True

@@ -12,6 +12,7 @@ from labbook.book.agreement import remarks
 from labbook.book.text import clean
 from labbook_tui.models import EventRow, EventsModel, Want
 from labbook_tui.read.arrays import floats, milliseconds
+from labbook_tui.read.checks import check_rows
 from labbook_tui.text import plural
 
 if TYPE_CHECKING:
@@ -48,7 +49,11 @@ def build(reader: RunReader, want: Want) -> EventsModel:
         for kind, count in summary.faults.items()
         if count
     ]
-    return EventsModel(summary, tuple([*_remarks(reader), *faults, *rows]))
+    found = check_rows(reader)
+    alarms, notes = (
+        [row for row in found if (row.kind == "note") == is_note] for is_note in (False, True)
+    )
+    return EventsModel(summary, (*alarms, *_remarks(reader), *faults, *notes, *rows))
 
 
 def _remarks(reader: RunReader) -> list[EventRow]:

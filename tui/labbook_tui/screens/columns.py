@@ -206,6 +206,10 @@ class ColumnsScreen(BaseScreen):
         self._show(0)
         self.list.focus()
 
+    def repaint(self) -> None:
+        """Other colours."""
+        self._show(self.list.cursor)
+
     def action_close(self) -> None:
         """Out of a search first."""
         if self.search:

@@ -39,6 +39,7 @@ class CompareScreen(FindingScreen):
     DEFAULT_CSS = "CompareScreen Header { height: 2; } CompareScreen View { display: none; }"
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
         ("v tab", "overlay, what changed, results"),
+        ("shift+tab", "the page before"),
         ("p", "of three runs or more: another pair"),
         ("/", "find"),
         ("esc", "back"),
@@ -182,11 +183,10 @@ class CompareScreen(FindingScreen):
         if len(ids) < 3:
             return
         pairs = [EVERY, *((ids[0], other) for other in ids[1:])]
-        self.pair = (
-            pairs[(pairs.index(self.pair) + 1) % len(pairs)] if self.pair in pairs else EVERY
-        )
-        if not self.pair and self.view is self.views[2]:
-            self.pair = pairs[1]  # results are of two runs
+        if self.view is self.views[2]:
+            pairs = pairs[1:]  # results are of two runs
+        seen = pairs.index(self.pair) if self.pair in pairs else 0
+        self.pair = pairs[(seen + 1) % len(pairs)]
         if self.view is self.views[0]:
             self._show(1)
         self.ask()

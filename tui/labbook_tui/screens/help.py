@@ -41,6 +41,7 @@ EVERYWHERE = [
     ("T", "light or dark"),
     (": ctrl+p", "command palette: pages, runs, series, actions"),
     ("?", "this help"),
+    ("ctrl+z", "to the shell; fg comes back"),
     ("q", "quit"),
 ]
 Sections = list[tuple[str, list[tuple[str, str]]]]

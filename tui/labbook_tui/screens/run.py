@@ -193,14 +193,7 @@ class RunScreen(BaseScreen):
         for view in self.views:
             view.display = view is self.view
         self.view.focus()
-        finds = (
-            [("/", "find")]
-            if isinstance(self.view, Scrolled) and ("/", "find") not in self.view.KEYS
-            else []
-        )
-        self.query_one("#keys", Keys).show(
-            [*self.view.KEYS, *finds, ("1-9", "page"), ("esc", "back"), ("?", "help")]
-        )
+        self.show_keys()
         self._head()
         self.ask()
 
@@ -217,6 +210,13 @@ class RunScreen(BaseScreen):
             )
             self.action_view(2)
             curves.redraw()
+
+    def show_keys(self) -> None:
+        """The footer, which another page within a view may change."""
+        keys = self.view.keys()
+        finds = isinstance(self.view, Scrolled) and ("/", "find") not in keys
+        more = [*([("/", "find")] if finds else []), ("1-9", "page"), ("esc", "back")]
+        self.query_one("#keys", Keys).show([*keys, *more, ("?", "help")])
 
     def action_leave(self) -> None:
         """To the runs."""

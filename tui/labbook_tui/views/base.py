@@ -41,6 +41,10 @@ class View(Lines, can_focus=True):
         super().__init__(id=f"view-{self.KIND}")
         self.problem = ""
 
+    def keys(self) -> list[tuple[str, str]]:
+        """The keys in the footer now: those of `KEYS` that have something to do."""
+        return self.KEYS
+
     def want(self, run_id: str) -> Want:
         """What the reader should read for this view."""
         return Want(self.KIND, run_id)

@@ -40,6 +40,13 @@ _WHOLE: dict[str, Callable[[Look, int, int, Ink], list[Line]]] = {
 """Pages without a panel beside them."""
 
 
+_IDLE = {
+    "histogram": {"j k", "n N", "o"},
+    "summary": {"j k", "h l", "n N", "o", "a"},
+}
+"""Keys of the footer that change nothing on these pages."""
+
+
 class ChosenView(View):
     """One chosen set. Every page has the same two cursors: an example, and an observation."""
 
@@ -53,7 +60,7 @@ class ChosenView(View):
         ("t", "measure"),
         ("o", "sort"),
         ("a", "wrong"),
-        ("n", "change"),
+        ("n N", "change"),
         ("/", "filter"),
         ("c", "next set"),
         ("i", "image"),
@@ -98,6 +105,12 @@ class ChosenView(View):
         self.is_large = False
         self.look = Look(NOTHING)
 
+    def keys(self) -> list[tuple[str, str]]:
+        """Without those of one example on a page of all, and of other sets where there are none."""
+        idle = set() if self.is_large else _IDLE.get(self.page, set())
+        others = self.model is not None and len(self.model.sets) > 1
+        return [pair for pair in self.KEYS if pair[0] not in idle and (others or pair[0] != "c")]
+
     def want(self, run_id: str) -> Want:
         """One chosen set; what only one page shows is read for that page."""
         page = self.page if self.page in READ else ""
@@ -108,6 +121,7 @@ class ChosenView(View):
         if isinstance(model, ChosenModel):
             self.model = model
             self.look.take(model)
+            self._footer()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """The page, or why there is none."""
@@ -208,6 +222,7 @@ class ChosenView(View):
     def action_large(self) -> None:
         """The example large, or back."""
         self.is_large = not self.is_large and self.look.row is not None
+        self._footer()
         self.redraw()
 
     def action_image(self) -> None:
@@ -278,10 +293,16 @@ class ChosenView(View):
             self._ask()
 
     def _ask(self) -> None:
-        """Tell the reader when another page needs more."""
+        """Tell the reader when another page needs more, and the footer what it is."""
         ask = getattr(self.screen, "ask", None)
         if ask is not None:
             ask()
+        self._footer()
+
+    def _footer(self) -> None:
+        show = getattr(self.screen, "show_keys", None)
+        if show is not None and self.display:
+            show()
 
     def copied(self) -> str:
         """Example, step, target and output."""

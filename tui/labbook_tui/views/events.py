@@ -18,8 +18,9 @@ from labbook_tui.views.base import Scrolled
 
 __all__ = ["EventsView", "event_line"]
 
-_BAD = {"fault", "failed", "error", "killed", "alert", "nonfinite", "damage"}
+_BAD = {"fail", "fault", "failed", "error", "killed", "alert", "nonfinite", "damage"}
 _WARN = {
+    "warn",
     "finding",
     "warning",
     "interrupted",
