@@ -15,12 +15,13 @@ __all__ = ["arranged"]
 def arranged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """Fold and sort: the severe first, causes in their order, each before what follows from it.
 
-    A finding follows from another when its rule says so (`Rule.follows`), the other alarms, and the
+    A finding follows from another when a rule says so (`Rule.follows`, or the other's
+    `Rule.explains`), the other alarms, and the
     other stands earlier in the order of causes. The earliest such finding is its cause.
     """
     order = {name: n for n, name in enumerate(registry())}
     inline = sorted(findings, key=lambda f: order.get(f.rule, len(order)))
-    folded = [_folded(f, inline) for f in inline]
+    folded = _with_causes([_folded(f, inline) for f in inline])
     causes = [f for f in folded if f.follows_from is None]
     causes.sort(key=lambda f: -SEVERITY[f.status])  # stable: the order of causes stays
     result: list[Finding] = []
@@ -33,6 +34,18 @@ def arranged(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     return tuple(result)
 
 
+def _with_causes(folded: list[Finding]) -> list[Finding]:
+    """Rules that explain each other leave no cause: then the first in the order of causes is it."""
+    cause_of = {f.rule: f.follows_from for f in folded}
+    for f in folded:
+        cause = cause_of[f.rule]
+        if cause is not None and cause_of.get(cause) is not None:
+            further = cause_of[cause]
+            is_end = further != f.rule and further is not None and cause_of.get(further) is None
+            cause_of[f.rule] = further if is_end else None
+    return [replace(f, follows_from=cause_of[f.rule]) for f in folded]
+
+
 def _folded(finding: Finding, inline: Sequence[Finding]) -> Finding:
     cause = _root(finding.rule, inline, frozenset())
     return finding if cause is None else replace(finding, follows_from=cause)
@@ -40,10 +53,19 @@ def _folded(finding: Finding, inline: Sequence[Finding]) -> Finding:
 
 def _root(rule: str, inline: Sequence[Finding], passed: frozenset[str]) -> str | None:
     """The rule at the beginning of the chain that explains `rule`; None when nothing does."""
-    follows = registry()[rule].follows if rule in registry() else ()
     for other in inline:
         if other.rule == rule or other.rule in passed or SEVERITY[other.status] < SEVERITY["warn"]:
             continue
-        if any(fnmatchcase(other.rule, pattern) for pattern in follows):
+        if _explains(other.rule, rule):
             return _root(other.rule, inline, passed | {rule}) or other.rule
     return None
+
+
+def _explains(cause: str, rule: str) -> bool:
+    """Whether one of the two rules says so."""
+    known = registry()
+    follows = known[rule].follows if rule in known else ()
+    explains = known[cause].explains if cause in known else ()
+    return any(fnmatchcase(cause, pattern) for pattern in follows) or any(
+        fnmatchcase(rule, pattern) for pattern in explains
+    )

@@ -46,6 +46,8 @@ def _parts(rule: Rule) -> Iterator[tuple[str, str]]:
     yield "source", rule.source
     if rule.follows:
         yield "explained by", ", ".join(rule.follows)
+    if rule.explains:
+        yield "explains", ", ".join(rule.explains)
     yield "version", str(rule.version)
 
 

@@ -1,6 +1,6 @@
 """Nearest neighbours among the examples a loader delivers.
 
-Distances are between standardized inputs of at most 3,072 numbers: pictures are averaged over
+Distances are between standardized inputs of at most 1,024 numbers: pictures are averaged over
 areas, of longer rows every so many numbers is taken.
 """
 
@@ -23,8 +23,8 @@ K: Final = 20
 MOST: Final = 1500
 """Examples that take part."""
 
-WIDEST: Final = 3072
-_SIDE: Final = 32
+WIDEST: Final = 1024
+_SIDE: Final = 18
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Near:
 
 
 def embedded(seen: Pass, most: int = MOST) -> Tensor:
-    """The main input of the first examples as rows of at most 3,072 numbers."""
+    """The main input of the first examples as rows of at most 1,024 numbers."""
     import torch
     from torch.nn import functional as F
 

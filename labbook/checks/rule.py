@@ -67,7 +67,8 @@ class Rule:
 
     `says` is the finding in one line, without numbers. `formula` is the exact test, `limits` its
     numbers by name (`--set rule.name=value`). `needs` are the parts of a subject without which it
-    is skipped. `follows` are rules (or `area/*`) whose findings explain one of this rule.
+    is skipped. `follows` are rules (or `area/*`) whose findings explain one of this rule,
+    `explains` those that a finding of this rule explains.
     `version` is raised when the formula or a limit changes.
     """
 
@@ -81,6 +82,7 @@ class Rule:
     limits: Limits = field(default_factory=dict)
     needs: Sequence[str] = ()
     follows: Sequence[str] = ()
+    explains: Sequence[str] = ()
     causes: Sequence[str] = ()
     false_positives: str = ""
     source: str = ""

@@ -186,6 +186,8 @@ def test_every_rule_says_what_it_is():
         assert Path(rule.name).parent.name, rule.name
         unknown = [pattern for pattern in rule.follows if not fnmatch.filter(registry(), pattern)]
         assert not unknown, f"{rule.name} follows {unknown}, which are no rules"
+        unknown = [pattern for pattern in rule.explains if not fnmatch.filter(registry(), pattern)]
+        assert not unknown, f"{rule.name} explains {unknown}, which are no rules"
 
 
 def test_findings_are_events_of_the_run_that_is_recorded(tmp_path):

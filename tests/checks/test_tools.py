@@ -321,3 +321,25 @@ def test_wrong_use_of_equivariant():
         labbook.equivariant(3, loss=F.mse_loss, **how)
     with pytest.raises(MisuseError, match="one number"):
         labbook.equivariant(flip, flip, loss=lambda o, y: o - y, **how)
+
+
+def test_runs_that_are_compared_and_looked_at_other_mini_sets(tmp_path):
+    from labbook.checks.running import check_run
+
+    book, ids = tmp_path / "book", []
+    for seed in (0, 0, 1):
+        how = {"group": "g", "gauges": False, "output": False, "dirty": "allow"}
+        with labbook.start({"seed": seed}, book=book, **how) as run:
+            labbook.mini(DATA, 30, seed)
+            run.log(loss=1.0)
+        ids.append(run.id)
+    current._current = None
+    opened = labbook.open(book)
+
+    def found(i):
+        report = check_run(opened.run(ids[i]), opened, only=["ledger/mini-changed"])
+        return [(f.status, f.evidence) for f in report.findings]
+
+    assert found(2) == [("warn", f"the set mini is another one in {ids[1]}")] or found(2) == [
+        ("warn", f"the set mini is another one in {ids[0]}")
+    ]

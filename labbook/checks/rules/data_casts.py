@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _ADVICE = "check for casting, especially to lower precision. what's -1 for a byte?"
-_MOST = 1 << 20
 
 WRAP = Rule(
     "data/uint8-wrap",
@@ -44,7 +43,7 @@ def wrap(bench: Bench, limits: Limits) -> Iterator[Finding]:
     seen = bench.shared(train_pass)
     if entering(bench).is_embedding:
         raise Cannot("inputs are tokens")
-    values = _sample(torch.cat([x.reshape(-1) for x in seen.xs]).double())
+    values = _finite(seen.some)
     whole = _as_bytes(values)
     if whole is None:
         return
@@ -70,9 +69,11 @@ def wrap(bench: Bench, limits: Limits) -> Iterator[Finding]:
         )
 
 
-def _sample(values: Tensor) -> Tensor:
-    values = values[values.isfinite()]
-    return values[:: max(1, len(values) // _MOST)]
+def _finite(parts: list[Tensor]) -> Tensor:
+    import torch
+
+    values = torch.cat([part.double().reshape(-1) for part in parts])
+    return values[values.isfinite()]
 
 
 def _as_bytes(values: Tensor) -> Tensor | None:
@@ -112,10 +113,9 @@ def quantized(bench: Bench, limits: Limits) -> Iterator[Finding]:
     seen = bench.shared(train_pass)
     if entering(bench).is_embedding:
         raise Cannot("inputs are tokens")
-    parts = [x.double().reshape(-1) for x in seen.xs if x.ndim > 1]
-    if not parts:
+    if not any(x.ndim > 1 for x in seen.xs):
         raise Cannot("inputs have one number an example")
-    values = _sample(torch.cat(parts))
+    values = _finite(seen.some)
     if not len(values) or bool((values != values.round()).any()):
         return
     found, counts = torch.unique(values, return_counts=True)

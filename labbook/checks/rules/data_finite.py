@@ -27,6 +27,15 @@ NONFINITE = Rule(
     formula="any NaN or Inf in inputs or targets of the first 10,000 examples; fail when loss or "
     "gradients of such a batch are not finite either, else note",
     needs=("loader",),
+    explains=(
+        "init/*",
+        "loss/*",
+        "grad/*",
+        "loop/*nonfinite*",
+        "loop/dry-run",
+        "eval/*",
+        "model/*",
+    ),
     advice="know your data! if you don't, how will you know if your model does?",
     causes=(
         "a division by a standard deviation of zero, or a logarithm of zero, in the transform",
@@ -36,7 +45,7 @@ NONFINITE = Rule(
     false_positives="missing values that the model or the loss masks: then the loss is finite, and "
     "it is a note",
     source="isfinite of everything delivered",
-)
+)  # fmt: skip
 
 
 @NONFINITE.on_subject
@@ -45,20 +54,27 @@ def nonfinite(bench: Bench, limits: Limits) -> Iterator[Finding]:
     passes = [bench.shared(train_pass)]
     if bench.subject.val is not None:
         passes.append(bench.shared(val_pass))
+    said: list[str] = []
+    n, is_handled, first = 0, True, ""
     for seen in passes:
         bad, batch, what = _not_finite(seen)
         if not bad or batch is None:
             continue
-        is_handled = _is_handled(bench, batch)
-        say = NONFINITE.note if is_handled else NONFINITE.fail
-        yield say(
-            value=float(len(bad)),
-            limit=0.0,
-            where=place_of_data(bench, seen.which),
-            evidence=f"NaN or Inf in the {what} of {len(bad)} of {seen.n} examples of "
-            f"{seen.which}: {_named(seen, bad)}"
-            + ("; loss and gradients are finite all the same" if is_handled else ""),
-        )
+        n += len(bad)
+        first = first or seen.which
+        is_handled = is_handled and _is_handled(bench, batch)
+        of = f"of {len(bad)} of {seen.n} examples of {seen.which}"
+        said.append(f"in the {what} {of}: {_named(seen, bad)}")
+    if not said:
+        return
+    say = NONFINITE.note if is_handled else NONFINITE.fail
+    yield say(
+        value=float(n),
+        limit=0.0,
+        where=place_of_data(bench, first),
+        evidence=f"NaN or Inf {'; and '.join(said)}"
+        + ("; loss and gradients are finite all the same" if is_handled else ""),
+    )
 
 
 def _not_finite(seen: Pass) -> tuple[list[tuple[int, int]], Batch | None, str]:

@@ -31,7 +31,7 @@ IMBALANCE = Rule(
     "class (10 or more) above others, area under ROC > auc, but predicts it for none",
     limits={"ratio": 10.0, "auc": 0.6},
     needs=("loader",),
-    follows=("data/labels-constant", "data/label-wrap", "loss/*", "data/nonfinite"),
+    follows=("data/labels-constant", "data/label-wrap", "data/nonfinite"),
     advice="histogram targets to see range and imbalance",
     causes=("the task is so: weigh the loss or sample by class, and report recall by class",),
     fix="CrossEntropyLoss(weight=…), BCEWithLogitsLoss(pos_weight=n_negative / n_positive)",

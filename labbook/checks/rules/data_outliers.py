@@ -63,7 +63,7 @@ def _outlying(seen: Pass, limits: Limits) -> list[tuple[str, float, list[int]]]:
     rows = seen.rows
     if rows.shape[1] < 4 or len(rows) < 50:
         raise Cannot("too few examples, or too few numbers in each")
-    rows = torch.nan_to_num(rows.double())
+    rows = torch.nan_to_num(rows if rows.dtype is torch.float64 else rows.float())
     scale = float(rows.std(1, correction=0).median())
     found = []
     for name, values in (

@@ -23,25 +23,9 @@ def values_of(seen: Pass) -> Tensor:
 
     Without the one example in a hundred with the largest numbers: data/outlier-property names it.
     """
-    import torch
-
-    parts = [x.double() for x in seen.xs if x.is_floating_point() and x.ndim > 1 and len(x)]
-    if not parts:
+    if not any(x.is_floating_point() and x.ndim > 1 for x in seen.xs):
         raise Cannot("inputs are no floats")
-    tops = torch.cat([torch.nan_to_num(x).abs().reshape(len(x), -1).amax(1) for x in parts])
-    bound = float(tops.quantile(0.99)) if len(tops) >= 100 else float("inf")
-    values = torch.cat([x[t <= bound].reshape(-1) for x, t in _paired(parts, tops)])
-    values = values[values.isfinite()]
-    if not len(values):
-        raise Cannot("no input is finite")
-    return values
-
-
-def _paired(parts: list[Tensor], tops: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    at = 0
-    for part in parts:
-        yield part, tops[at : at + len(part)]
-        at += len(part)
+    return seen.values
 
 
 def entering(bench: Bench) -> Entry:
@@ -62,6 +46,7 @@ ZERO = Rule(
     limits={"least": 16},
     needs=("loader",),
     follows=("data/nonfinite",),
+    explains=("grad/*", "init/*", "loss/nonfinite*", "model/*"),
     advice="look at the data as it is given to the model: zeroed inputs should do worse",
     causes=(
         "a buffer is allocated and never filled",

@@ -138,6 +138,7 @@ WRAP = Rule(
     "and that the loss does not leave out: fail; targets of a type that cannot hold all classes, "
     "or whose largest is 255 with more than 256 classes: warn",
     needs=("loader",),
+    explains=("loop/dry-run", "data/target-range", "init/*", "grad/*"),
     advice="check for casting, especially to lower precision. what's -1 for a byte?",
     causes=("-1 was stored as uint8 and became 255", "labels above 255 were stored as uint8"),
     fix="store labels as int64, or pass CrossEntropyLoss(ignore_index=255) if 255 is meant so",

@@ -25,6 +25,7 @@ AUGMENT = Rule(
     "does: warn; note where examples are sampled (targets differ, one of several inputs does not, "
     "a contrastive loss), where the target is the clean input, or where only batches can be read",
     needs=("val",),
+    explains=("eval/not-repeatable",),
     advice="inspect the data as it is given to the model, in validation too",
     causes=("the validation set shares the training transform", "noise is added in __getitem__"),
     fix="give the validation set its own transform, without the random parts",
