@@ -52,6 +52,8 @@ def in_eval(bench: Bench, limits: Limits) -> Iterator[Finding]:
     share = len(found) / len(passes)
     if not found or share <= limits["share"] or not _is_eval(passes[0]):
         return
+    if _are_frozen(seen, found[0].modes):
+        return
     say = IN_EVAL.warn if bench.subject.pretrained or share < 1 else IN_EVAL.fail
     yield say(
         value=share,
@@ -118,6 +120,13 @@ def _passes(seen: Watched) -> list[Backward]:
             raise Cannot("nothing in the model that the loop runs depends on its mode")
         raise Cannot("train() did not call the model it was given")
     return passes
+
+
+def _are_frozen(seen: Watched, names: tuple[str, ...]) -> bool:
+    """Whether the norms among these have parameters, none of which is trained."""
+    modules = mode_modules(seen.model)
+    found = [list(modules[name].parameters()) for name in names if name in modules]
+    return any(found) and not any(p.requires_grad for own in found for p in own)
 
 
 def _is_eval(one: Backward) -> bool:
