@@ -28,7 +28,7 @@ __all__ = ["watching"]
 SECONDS = 20.0
 """A loop that takes longer is stopped after the step in hand."""
 
-MORE_SECONDS = 4.0
+MORE_SECONDS = 3.0
 """And one that has taken `STEPS` steps and longer than this."""
 
 KEPT = 8

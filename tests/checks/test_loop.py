@@ -233,7 +233,36 @@ def evaluates(model, optimizer):
         model(X)
 
 
+def no_call(model, optimizer, x, y, kept):
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y)
+    loss.backward  # noqa: B018
+    optimizer.step()
+
+
+def turns_gradients_off(model, optimizer):
+    torch.set_grad_enabled(False)
+    model(X)
+
+
+def evaluates_within(every):
+    def train(model, optimizer, n_steps):
+        for done in range(n_steps):
+            if done % len(LOADER) == 0:
+                model.train()
+                batches = iter(LOADER)
+            plain(model, optimizer, *next(batches))
+            if done % 100 == every:
+                evaluates(model, optimizer)
+
+    return train
+
+
 PLANTED = [
+    ("loop/no-step", "fail", looping(no_call), "no_call"),
+    ("loop/no-grad", "fail", looping(plain, epoch=turns_gradients_off), "plain"),
+    ("loop/eval-never-left", "warn", evaluates_within(17), "plain"),
+    ("loop/eval-never-left", "warn", evaluates_within(87), "plain"),
     ("loop/stale-grad", "fail", looping(never_cleared), "never_cleared"),
     ("loop/stale-grad", "fail", looping(never_cleared, epoch=lambda m, o: o.zero_grad()), ""),
     ("loop/cleared-before-step", "fail", looping(cleared_too_late), "cleared_too_late"),

@@ -32,8 +32,8 @@ LEFT = Rule(
     kind="free",
     stage="loop",
     says="after an evaluation the model stays in eval mode, and training goes on in it",
-    formula="steps in train mode, then an evaluation, then only steps in eval mode; or evaluate() "
-    "returns a model in eval mode and train() does not switch back",
+    formula="steps in train mode, then ≥ 2 in a row in eval mode: to the end fail, else warn; or "
+    "evaluate() returns a model in eval mode and train() does not switch back",
     needs=("train", "optimizer"),
     follows=("loop/train-in-eval", "loop/no-grad"),
     advice="switch to evaluation mode by model.eval(), and check the mode by model.training",
@@ -70,16 +70,16 @@ def left(bench: Bench, limits: Limits) -> Iterator[Finding]:
     passes = _passes(seen := bench.shared(watched))
     if _is_eval(passes[0]):
         return
-    last = passes[-1]
-    since = next((b for b in passes if _is_eval(b)), None)
+    since = next((n for n, b in enumerate(passes) if _is_eval(b)), None)
     if since is not None:
-        tail = [b for b in passes if b.at >= since.at]
-        if len(tail) >= 2 and all(_is_eval(b) for b in tail):
-            yield LEFT.fail(
-                value=float(since.step),
-                where=_forward_before(seen, last),
-                evidence=f"from step {since.step + 1} on all {len(tail)} training steps ran in "
-                f"eval mode, with {_named(last.modes)}",
+        found = [b for b in passes[since:] if _is_eval(b)]
+        is_all = len(found) == len(passes) - since
+        if len(found) >= 2 and all(map(_is_eval, passes[since : since + 2])):
+            yield (LEFT.fail if is_all else LEFT.warn)(
+                value=float(found[0].step),
+                where=_forward_before(seen, found[-1]),
+                evidence=f"from step {since + 1} on {len(found)} of {len(passes) - since} training "
+                f"steps ran in eval mode, with {_named(found[-1].modes)}",
             )
         return
     if bench.subject.evaluate is not None:
