@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labbook.checks.bench import Bench, UserError
+from labbook.checks.evaluated import evaluated
 from labbook.checks.finding import Finding
 from labbook.checks.modes import mode_modules
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -87,8 +88,10 @@ def left(bench: Bench, limits: Limits) -> Iterator[Finding]:
 
 
 def _after_evaluate(bench: Bench) -> Iterator[Finding]:
-    model = bench.model().train()
     try:
+        if not bench.shared(evaluated).is_left_in_eval:
+            return
+        model = bench.model().train()
         bench.evaluate(model)
     except UserError:
         return
