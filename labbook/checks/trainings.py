@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-__all__ = ["STEPS", "Training", "full_training", "head_training", "held_out", "without_inputs",
-           "zeroed"]  # fmt: skip
+__all__ = ["STEPS", "Training", "affordable", "full_training", "head_training", "held_out",
+           "without_inputs", "zeroed"]  # fmt: skip
 
 STEPS = 150
 """Steps after which a training is first judged; it goes on to three times as many."""
 
-SECONDS = 3.0
-"""Of one training to `STEPS` steps; one that would take longer cannot be done."""
+SECONDS = 6.0
+"""Of one training to `STEPS` steps; one that would take longer is not begun."""
 
 VALIDATION = 512
 """Examples that are held out at most."""
@@ -124,10 +124,16 @@ def go_on(bench: Bench, training: Training, n_steps: int) -> None:
         bench.tick()
         batch = change(data.training[len(training.losses) % len(data.training)])
         training.losses.append(bench.step(model, optimizer, batch))
-        if n == 9 and (time.monotonic() - started) * n_steps / 10 > SECONDS * n_steps / STEPS:
-            raise Cannot(f"{n_steps} steps would take more than {SECONDS:.0f} s")
+        if n in {2, 9}:
+            affordable((time.monotonic() - started) / (n + 1), n_steps, SECONDS * n_steps / STEPS)
         if (n + 1) % max(1, n_steps // 3) == 0:
             training.held_out.append(_judged(bench, model, data.held_out, change))
+
+
+def affordable(seconds: float, n_steps: int, limit: float) -> None:
+    """Raise `Cannot` where so many steps of `seconds` each would take longer than `limit` s."""
+    if seconds * n_steps > limit:
+        raise Cannot(f"{n_steps} steps of {seconds:.2g} s each would take too long")
 
 
 def _judged(

@@ -7,6 +7,8 @@ root of each backward pass is, and what each optimizer finds in `.grad`. Everyth
 
 from __future__ import annotations
 
+import inspect
+import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from labbook.checks.bench import Bench, UserError
+from labbook.checks.reach import functions_of
 from labbook.checks.rule import Cannot
 
 if TYPE_CHECKING:
@@ -25,8 +28,8 @@ __all__ = ["STEPS", "Backward", "Event", "Forward", "Step", "Watched", "loop", "
 STEPS = 24
 """Optimizer steps that `watched` asks the user's loop for, at least."""
 
-MOST_STEPS = 96
-"""And at most: two passes over a small loader show what a loop does between them."""
+MOST_STEPS = 128
+"""And about at most: two passes over a small loader show what a loop does between them."""
 
 
 @dataclass(frozen=True)
@@ -169,11 +172,23 @@ def loop(bench: Bench) -> Watched:
         raise Cannot("no train= given")
     model = bench.model()
     optimizer = bench.optimizer(model)
+    return watch(bench, model, optimizer, _wanted(bench))
+
+
+def _wanted(bench: Bench) -> int:
+    """Steps that show two passes, and what is done every so many steps (`step % 100 == 0`)."""
     try:
         n_batches = len(bench.subject.loader)  # type: ignore[arg-type]
     except (TypeError, NotImplementedError):
         n_batches = 0
-    return watch(bench, model, optimizer, max(STEPS, min(2 * n_batches + 2, MOST_STEPS)))
+    periods = [0]
+    for function in functions_of(bench.subject):
+        try:
+            found = re.findall(r"%\s*(\d+)\b", inspect.getsource(function))
+        except (OSError, TypeError):
+            continue
+        periods += [int(number) for number in found if int(number) <= MOST_STEPS]
+    return max(STEPS, min(2 * n_batches + 2, MOST_STEPS), max(periods) + 8)
 
 
 def watched(bench: Bench) -> Watched:

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
 __all__ = ["watching"]
 
 SECONDS = 20.0
-"""A loop that takes longer is stopped after the step in hand."""
+"""A loop that takes longer, and has taken `LEAST` steps, is stopped after the step in hand."""
 
-MORE_SECONDS = 4.0
+LEAST = 4
+
+MORE_SECONDS = 3.0
 """And one that has taken `STEPS` steps and longer than this."""
 
 KEPT = 8
@@ -257,7 +259,10 @@ class _Eye:
     def _look_at_the_clock(self, n_steps: int = 0) -> None:
         took = time.monotonic() - self.started
         seen = self.seen
-        if max(len(seen.steps), n_steps // 8) >= 2 * seen.n_steps or took > SECONDS:
+        n = max(n_steps, len(seen.steps) + len(seen.others))
+        if max(len(seen.steps), n // 8) >= 2 * seen.n_steps:
+            raise Enough
+        if took > SECONDS and (n >= LEAST or not seen.backwards):
             raise Enough
         if took > MORE_SECONDS and len(seen.steps) >= STEPS:
             raise Enough

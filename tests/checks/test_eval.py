@@ -101,6 +101,17 @@ def one(value, n):
     return value
 
 
+def one_of(seen):
+    """Adds up to the last value."""
+
+    def each(value, n):
+        last = seen[-1] if seen and len(seen) % 4 else 0.0
+        seen.append(value)
+        return value - last
+
+    return each
+
+
 def steps(model):
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     F.cross_entropy(model(X[:8]), Y[:8]).backward()
@@ -127,6 +138,11 @@ PLANTED = {
         evaluating(accuracy=lambda r, n, b: r / (b * 16)), "eval/metric", "warn"),
     "in percent, over batches": (
         evaluating(accuracy=lambda r, n, b: 100 * r / b), "eval/metric", "warn"),
+    "over the training set": (evaluating(accuracy=lambda r, n, b: r / 147), "eval/metric", "warn"),
+    "over the training set, loss": (
+        evaluating(loss=lambda t, n, b: t / 147), "eval/metric", "warn"),
+    "of the last batch": (
+        evaluating(loss=lambda t, n, b: t, each=one_of([])), "eval/metric", "warn"),
     "trains": (evaluating(mode=steps), "eval/params-changed", "fail"),
 }  # fmt: skip
 

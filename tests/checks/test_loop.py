@@ -233,7 +233,36 @@ def evaluates(model, optimizer):
         model(X)
 
 
+def no_call(model, optimizer, x, y, kept):
+    optimizer.zero_grad()
+    loss = F.cross_entropy(model(x), y)
+    loss.backward  # noqa: B018
+    optimizer.step()
+
+
+def turns_gradients_off(model, optimizer):
+    torch.set_grad_enabled(False)
+    model(X)
+
+
+def evaluates_within(every):
+    def train(model, optimizer, n_steps):
+        for done in range(n_steps):
+            if done % len(LOADER) == 0:
+                model.train()
+                batches = iter(LOADER)
+            plain(model, optimizer, *next(batches))
+            if done % 100 == every:
+                evaluates(model, optimizer)
+
+    return train
+
+
 PLANTED = [
+    ("loop/no-step", "fail", looping(no_call), "no_call"),
+    ("loop/no-grad", "fail", looping(plain, epoch=turns_gradients_off), "plain"),
+    ("loop/eval-never-left", "warn", evaluates_within(17), "plain"),
+    ("loop/eval-never-left", "warn", evaluates_within(87), "plain"),
     ("loop/stale-grad", "fail", looping(never_cleared), "never_cleared"),
     ("loop/stale-grad", "fail", looping(never_cleared, epoch=lambda m, o: o.zero_grad()), ""),
     ("loop/cleared-before-step", "fail", looping(cleared_too_late), "cleared_too_late"),
@@ -256,7 +285,6 @@ PLANTED = [
     ("optim/schedule-order", "warn", looping(scheduled_first, slow_lr), "scheduled_first"),
     ("optim/schedule-horizon", "warn", looping(scheduled, step_lr), "scheduled"),
     ("optim/schedule-horizon", "warn", looping(scheduled, short_cosine), "scheduled"),
-    ("optim/schedule-horizon", "warn", looping(plain, slow_lr), "slow_lr"),
 ]
 
 
@@ -269,6 +297,61 @@ def test_a_planted_mistake_is_one_finding_at_its_line(rule, status, train, where
     assert (found.rule, found.status) == (rule, status)
     assert where in found.where
     assert "test_loop.py" in found.where
+
+
+def test_a_scheduler_that_is_never_stepped():
+    def train(model, optimizer, n_steps):
+        model.train()
+        torch.optim.lr_scheduler.StepLR(optimizer, 2)
+        done = 0
+        while done < n_steps:
+            for x, y in LOADER:
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+                done += 1
+
+    [found] = alarms(check(train))
+    assert (found.rule, found.status) == ("optim/schedule-horizon", "warn")
+    assert "in train" in found.where
+
+
+def test_a_scheduler_that_is_stepped_seldom_may_be():
+    def train(model, optimizer, n_steps):
+        model.train()
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2)
+        for done in range(n_steps):
+            plain(model, optimizer, *next(iter(LOADER)))
+            if done % 1000 == 999:
+                scheduler.step()
+
+    assert clean(check(train))
+
+
+def test_a_schedule_for_epochs_that_is_stepped_with_each_batch():
+    def train(model, optimizer, n_steps):
+        model.train()
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 4, gamma=0.1)
+        done = 0
+        while done < n_steps:
+            for x, y in loader:
+                plain(model, optimizer, x, y)
+                scheduler.step()
+                done += 1
+
+    loader = DataLoader(TensorDataset(X, Y), 8)
+    [found] = alarms(check(train, loader=loader))
+    assert found.rule == "optim/schedule-horizon"
+
+
+def test_frozen_norms_may_be_in_eval_mode():
+    def model():
+        net = nn.Sequential(nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+        for p in net[1].parameters():
+            p.requires_grad_(False)
+        return net
+
+    assert clean(check(looping(in_eval), model=model))
 
 
 def test_the_same_batch_at_every_step():

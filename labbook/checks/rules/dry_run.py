@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench, UserError
+from labbook.checks.evaluated import evaluated
 from labbook.checks.finding import Finding
 from labbook.checks.place import place_of_error
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -62,7 +63,7 @@ def dry_run(bench: Bench, limits: Limits) -> Iterator[Finding]:
         else:
             raise Cannot("no train= and no loader= given")
         if not errors and bench.subject.evaluate is not None:
-            bench.evaluate(bench.model())
+            bench.shared(evaluated)
         if not errors:
             _last_batch(bench, seen)
     except UserError as raised:

@@ -23,7 +23,6 @@ MEANS = Rule(
     says="a mean over batches is reported, in which the short last batch counts too much",
     formula="a number from evaluate() equals the plain mean of the batches' losses or metrics (or "
     "of their roots or exponentials) and not the mean weighted by examples",
-    limits={"apart": 1e-6},
     needs=("evaluate", "val"),
     follows=("eval/train-mode", "eval/on-train-data", "eval/not-repeatable"),
     advice="evaluate on the whole set: batch-wise statistics, even if smoothed, are too noisy",
@@ -51,9 +50,11 @@ METRIC = Rule(
     "eval/metric",
     kind="free",
     stage="eval",
-    says="the reported accuracy has the wrong denominator",
+    says="the reported number has the wrong denominator, or is that of one batch",
     formula="a number from evaluate() equals the number of correct answers divided by the number "
-    "of batches, or by batches times batch size where the last one is short, or by the batch size",
+    "of batches, or by batches times batch size where the last one is short, or by the batch size; "
+    "or the sum over examples divided by the size of the training set; or the value of the last "
+    "or first batch alone",
     needs=("evaluate", "val"),
     follows=(
         "eval/train-mode",
@@ -130,16 +131,41 @@ def metric(bench: Bench, limits: Limits) -> Iterator[Finding]:
     seen, all_series = called(bench), bench.shared(series)
     for name, value in _unexplained(seen, all_series):
         for one in all_series:
-            found = one.name.startswith("accuracy") and _denominator(value, one)
+            found = _mistaken(name, value, one, _trained_on(bench))
             if found:
                 yield METRIC.warn(
                     value=value,
                     limit=one.mean,
                     where=seen.calls[0].where,
-                    evidence=f"{_shown(name)}{value:.6g} is {one.total:.0f} correct answers "
-                    f"divided by {found}; by {one.n} examples it is {one.mean:.6g}",
+                    evidence=f"{_shown(name)}{value:.6g} is {found}; over {one.n} examples it is "
+                    f"{one.mean:.6g}",
                 )
                 break
+
+
+def _mistaken(name: str, value: float, one: Series, n_train: int) -> str:
+    """What the value is, in words; empty where it is none of these."""
+    is_accuracy = one.name.startswith("accuracy")
+    found = _denominator(value, one) if is_accuracy else ""
+    if found:
+        return f"{one.total:.0f} correct answers divided by {found}"
+    if one.is_summed or len(one.values) < 2:
+        return ""
+    if n_train and n_train != one.n and _is(value, one.total / n_train):
+        return f"the sum of the {one.name} divided by {n_train}, the size of the training set"
+    if not is_accuracy or "acc" in name.lower():
+        for n, words in ((-1, "last"), (0, "first")):
+            if one.values[n] and _is(value, one.values[n]):
+                return f"the {one.name} of the {words} of {len(one.values)} batches"
+    return ""
+
+
+def _trained_on(bench: Bench) -> int:
+    """Examples in the training set; 0 where it does not say."""
+    try:
+        return len(getattr(bench.subject.loader, "dataset", ()))
+    except (TypeError, NotImplementedError):
+        return 0
 
 
 def _denominator(value: float, one: Series) -> str:

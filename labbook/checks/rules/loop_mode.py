@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from labbook.checks.bench import Bench, UserError
+from labbook.checks.evaluated import evaluated
 from labbook.checks.finding import Finding
 from labbook.checks.modes import mode_modules
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -32,8 +33,8 @@ LEFT = Rule(
     kind="free",
     stage="loop",
     says="after an evaluation the model stays in eval mode, and training goes on in it",
-    formula="steps in train mode, then an evaluation, then only steps in eval mode; or evaluate() "
-    "returns a model in eval mode and train() does not switch back",
+    formula="steps in train mode, then ≥ 2 in a row in eval mode: to the end fail, else warn; or "
+    "evaluate() returns a model in eval mode and train() does not switch back",
     needs=("train", "optimizer"),
     follows=("loop/train-in-eval", "loop/no-grad"),
     advice="switch to evaluation mode by model.eval(), and check the mode by model.training",
@@ -52,6 +53,8 @@ def in_eval(bench: Bench, limits: Limits) -> Iterator[Finding]:
     share = len(found) / len(passes)
     if not found or share <= limits["share"] or not _is_eval(passes[0]):
         return
+    if _are_frozen(seen, found[0].modes):
+        return
     say = IN_EVAL.warn if bench.subject.pretrained or share < 1 else IN_EVAL.fail
     yield say(
         value=share,
@@ -68,16 +71,16 @@ def left(bench: Bench, limits: Limits) -> Iterator[Finding]:
     passes = _passes(seen := bench.shared(watched))
     if _is_eval(passes[0]):
         return
-    last = passes[-1]
-    since = next((b for b in passes if _is_eval(b)), None)
+    since = next((n for n, b in enumerate(passes) if _is_eval(b)), None)
     if since is not None:
-        tail = [b for b in passes if b.at >= since.at]
-        if len(tail) >= 2 and all(_is_eval(b) for b in tail):
-            yield LEFT.fail(
-                value=float(since.step),
-                where=_forward_before(seen, last),
-                evidence=f"from step {since.step + 1} on all {len(tail)} training steps ran in "
-                f"eval mode, with {_named(last.modes)}",
+        found = [b for b in passes[since:] if _is_eval(b)]
+        is_all = len(found) == len(passes) - since
+        if len(found) >= 2 and all(map(_is_eval, passes[since : since + 2])):
+            yield (LEFT.fail if is_all else LEFT.warn)(
+                value=float(found[0].step),
+                where=_forward_before(seen, found[-1]),
+                evidence=f"from step {since + 1} on {len(found)} of {len(passes) - since} training "
+                f"steps ran in eval mode, with {_named(found[-1].modes)}",
             )
         return
     if bench.subject.evaluate is not None:
@@ -85,8 +88,10 @@ def left(bench: Bench, limits: Limits) -> Iterator[Finding]:
 
 
 def _after_evaluate(bench: Bench) -> Iterator[Finding]:
-    model = bench.model().train()
     try:
+        if not bench.shared(evaluated).is_left_in_eval:
+            return
+        model = bench.model().train()
         bench.evaluate(model)
     except UserError:
         return
@@ -118,6 +123,13 @@ def _passes(seen: Watched) -> list[Backward]:
             raise Cannot("nothing in the model that the loop runs depends on its mode")
         raise Cannot("train() did not call the model it was given")
     return passes
+
+
+def _are_frozen(seen: Watched, names: tuple[str, ...]) -> bool:
+    """Whether the norms among these have parameters, none of which is trained."""
+    modules = mode_modules(seen.model)
+    found = [list(modules[name].parameters()) for name in names if name in modules]
+    return any(found) and not any(p.requires_grad for own in found for p in own)
 
 
 def _is_eval(one: Backward) -> bool:

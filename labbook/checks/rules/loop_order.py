@@ -30,9 +30,9 @@ NO_STEP = Rule(
     "loop/no-step",
     kind="free",
     stage="loop",
-    says="the training loop changes nothing: no optimizer takes a step",
+    says="the training loop changes nothing: no step is taken, or none on a gradient",
     formula="the loop ran the model and ended, no optimizer of the model's parameters took a step, "
-    "and no parameter changed",
+    "or each found no gradient without a backward pass, and no parameter changed",
     needs=("train", "optimizer"),
     follows=("loop/no-grad", "loop/dry-run"),
     advice="double-check the loop: clear, forward, backward, step",
@@ -73,6 +73,19 @@ def no_grad(bench: Bench, limits: Limits) -> Iterator[Finding]:
             evidence=f"all {len(seen.forwards)} forward passes of the loop had gradients off",
         )
         return
+    last = seen.forwards[-1]
+    if seen.error is not None and "does not require grad" in str(seen.error):
+        if not last.grad_enabled:
+            yield NO_GRAD.fail(
+                value=1.0,
+                limit=0.0,
+                where=last.where,
+                evidence=f"before step {len(seen.all_steps) + 1} gradients were turned off, and "
+                "backward() raised",
+                causes=("an evaluation in between leaves torch.set_grad_enabled(False) behind",),
+                fix="evaluate under `with torch.no_grad():`, which ends by itself",
+            )
+        return
     rootless = [b for b in seen.backwards if not b.root]
     if seen.backwards and len(rootless) == len(seen.backwards):
         yield NO_GRAD.fail(
@@ -88,7 +101,19 @@ def no_grad(bench: Bench, limits: Limits) -> Iterator[Finding]:
 def no_step(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Compare the parameters when the loop has ended without a step."""
     seen = bench.shared(loop)
-    if seen.all_steps or seen.has_moved:
+    if seen.has_moved:
+        return
+    if seen.all_steps:
+        if not seen.backwards and not any(s.gradient_norm for s in seen.all_steps):
+            yield NO_STEP.fail(
+                value=0.0,
+                limit=1.0,
+                where=seen.all_steps[0].where,
+                evidence=f"{len(seen.all_steps)} steps were taken without a backward pass: they "
+                "found no gradient, and no parameter changed",
+                causes=("loss.backward() is missing, or written without its parentheses",),
+                fix="call loss.backward() before optimizer.step()",
+            )
         return
     if seen.error is not None:
         raise Cannot("train() raised before its first step")

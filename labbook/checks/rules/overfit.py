@@ -12,7 +12,7 @@ from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.free_outputs import best_constant, lowest
 from labbook.checks.rule import Cannot, Limits, Rule
-from labbook.checks.trainings import full_training, held_out
+from labbook.checks.trainings import affordable, full_training, held_out
 
 EARLIER = ("data/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*", "optim/*",
            "act/*")  # fmt: skip
@@ -187,6 +187,8 @@ def _trained(bench: Bench, batch: Batch, n: int, floor: float, gap: float) -> Fi
     while len(losses) < MORE_STEPS:
         bench.tick()
         losses.append(bench.step(model, optimizer, batch))
+        if len(losses) == 3:
+            affordable((time.monotonic() - started) / 3, STEPS // 2, SECONDS)
         if losses[-1] <= goal or not math.isfinite(losses[-1]):
             break
         if len(losses) >= STEPS and not _falls(losses, goal):

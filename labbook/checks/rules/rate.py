@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.rules.overfit import FEW, ONE, fit_1, fit_few
+from labbook.checks.trainings import affordable
 
 EDGE = Rule(
     "optim/lr-at-edge",
@@ -45,6 +47,7 @@ LOW = Rule(
 )
 
 STEPS = 80
+SECONDS = 6.0
 LOWEST, HIGHEST = 0.1, 1e4
 
 
@@ -70,11 +73,14 @@ def sweep(bench: Bench) -> Sweep:
     batches = bench.first(STEPS)
     smooth: list[float] = []
     diverged = math.inf
+    started = time.monotonic()
     for n in range(STEPS):
         bench.tick()
         factor = _factor(n)
         _scale(optimizer, rates, factor)
         loss = bench.step(model, optimizer, batches[n % len(batches)])
+        if n == 2:
+            affordable((time.monotonic() - started) / 3, STEPS, SECONDS)
         smooth.append(loss if not smooth else 0.8 * smooth[-1] + 0.2 * loss)
         if _breaks(smooth):
             diverged = factor

@@ -61,7 +61,7 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     full, empty = bench.shared(full_training), bench.shared(zeroed)
     if _beats(full.best, empty.best, limits["margin"]):
         return
-    if len(full.losses) == STEPS and math.isfinite(full.best):
+    if len(full.losses) == len(empty.losses) == STEPS and math.isfinite(full.best):
         go_on(bench, full, 2 * STEPS)
         go_on(bench, empty, 2 * STEPS)
     if _beats(full.best, empty.best, limits["margin"]):
