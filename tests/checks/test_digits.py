@@ -55,7 +55,7 @@ MISTAKES = {
     "rate-far-too-high": (
         "checks.py",
         "AdamW(model.parameters(), 1e-3)",
-        "AdamW(model.parameters(), 30.0)",
+        "SGD(model.parameters(), 30.0)",
         {"optim/lr-at-edge", "fit/overfit-1", "fit/overfit-few", "fit/overfit-many"},
     ),
     "labels-of-other-images": (
