@@ -1,4 +1,7 @@
-"""Clean programs of many kinds: no rule on data may alarm on them."""
+"""Programs of many kinds whose data is clean: no rule on data may alarm on them.
+
+Some have nothing to learn (random tokens): they are no measure of the rules on fitting.
+"""
 
 from __future__ import annotations
 
