@@ -23,7 +23,7 @@ from labbook.client.selection import draw
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["card", "write_card"]
+__all__ = ["card", "card_page", "write_card"]
 
 _SELECTED: Final = 10
 _QUERIES: Final = 6
@@ -34,10 +34,13 @@ _LOSSES: Final = 256
 
 
 def write_card(bench: Bench, path: str | PathLike[str]) -> None:
-    """Write the card as one HTML file, without scripts. Raises `Cannot` without a loader."""
-    made = card(bench)
-    name = bench.subject.name or "data"
-    Path(path).write_text(page(f"{name}: data card", _about(bench), made), encoding="utf-8")
+    """Write `card_page` as a file."""
+    Path(path).write_text(card_page(bench), encoding="utf-8")
+
+
+def card_page(bench: Bench) -> str:
+    """The card as one HTML page, without scripts. Raises `Cannot` without a loader."""
+    return page(f"{bench.subject.name or 'data'}: data card", _about(bench), card(bench))
 
 
 def card(bench: Bench) -> list[Part]:

@@ -45,9 +45,11 @@ def shown(filename: str, line: int, name: str = "") -> str:
 
 
 def place_of(thing: Any) -> str:
-    """Where a function or class is defined; empty where nothing says."""
+    """Where a function or class of the user's is defined, the name of any other; else empty."""
     thing = inspect.unwrap(getattr(thing, "func", thing)) if callable(thing) else type(thing)
     code = getattr(thing, "__code__", None)
+    if isinstance(code, CodeType) and not is_users(code.co_filename):
+        return f"{thing.__module__}.{thing.__qualname__}"
     if isinstance(code, CodeType):
         return shown(code.co_filename, code.co_firstlineno, thing.__name__.strip("<>"))
     kind = thing if inspect.isclass(thing) else type(thing)

@@ -70,6 +70,8 @@ def _seconds(ctx: click.Context, _: click.Parameter, value: str) -> float:
 @click.option("--junit", metavar="FILE", type=click.Path(dir_okay=False, writable=True),
               help="Write JUnit XML too.")  # fmt: skip
 @click.option("--github", is_flag=True, help="Print GitHub annotations.")
+@click.option("--card", metavar="FILE", type=click.Path(dir_okay=False, writable=True),
+              help="Write the data card of a file's subject: pictures as HTML.")  # fmt: skip
 @click.option("--pdb", "debugs", is_flag=True,
               help="Where the user's code raises: a debugger in that frame.")  # fmt: skip
 @book_option
@@ -86,12 +88,17 @@ def check(target: str | None, book: str | None, **options: Any) -> None:
     if options["why"] or options["lists"]:
         _explain(options)
         return
+    is_file = target is not None and _is_file(target)
+    if options["card"] and not is_file:
+        raise click.UsageError("--card is of a file's subject: labbook check checks.py --card F")
     allow = _allowed(options["allow"])
-    if target is not None and _is_file(target):
+    if target is not None and is_file:
         reports = _check_file(target, allow, options)
     else:
         reports = [_check_run(target, book, allow, options)]
     _print(reports, options)
+    if options["card"] and target is not None:
+        _write_card(target, options)
     sys.exit(_status(reports, options["fail_on"]))
 
 
@@ -164,6 +171,27 @@ def _check_file(target: str, allow: dict[str, str], options: dict[str, Any]) -> 
     except (ImportError, SyntaxError) as error:
         raise click.UsageError(f"{target} cannot be imported: {error}") from error
     return reports
+
+
+def _write_card(target: str, options: dict[str, Any]) -> None:
+    from pathlib import Path
+
+    from labbook.checks.bench import Bench
+    from labbook.checks.card import card_page
+    from labbook.checks.loading import subjects_in
+    from labbook.checks.rule import Cannot
+    from labbook.checks.subject import as_subject
+    from labbook.checks.trying import trying
+
+    name, value = next(iter(subjects_in(target).items()))
+    subject = as_subject(value)
+    subject.name = name
+    try:
+        with trying(subject):
+            text = card_page(Bench(subject, options["seed"]))
+    except Cannot as why:
+        raise MisuseError(f"no card of {name}: {why}") from why
+    Path(options["card"]).write_text(text, encoding="utf-8")
 
 
 def _debugging(error: BaseException, last: dict[str, Any]) -> None:

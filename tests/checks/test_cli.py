@@ -167,3 +167,10 @@ def test_the_debugger_stands_where_the_users_code_raised(typed):
     (typed.folder / "raises.py").write_text(text)
     done = typed("check", "raises.py", *ONLY, "--pdb", input="p lost.shape\nq\n")
     assert "torch.Size([16])" in done.stdout
+
+
+def test_a_data_card_is_written(typed):
+    done = typed("check", "good.py", *ONLY, "--card", "card.html")
+    assert done.returncode == 0, done.stderr
+    assert "Nearest neighbours" in (typed.folder / "card.html").read_text()
+    assert typed("check", "--card", "card.html").returncode == 2

@@ -65,7 +65,7 @@ MISTAKES = {
         {"fit/zero-input"},
     ),
     "never-stepped": (
-        "train.py", "            optimizer.step()\n", "", {"optim/step-missing"},
+        "train.py", "            optimizer.step()\n", "", {"loop/no-step"},
     ),
     "the-wrong-sign": (
         "checks.py",

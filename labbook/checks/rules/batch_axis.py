@@ -45,7 +45,7 @@ MIXING = Rule(
     "`share` of |∂s/∂x[2]|; in train mode alone (batch norm in eval mode): a note",
     limits={"share": 1e-6},
     needs=("loader",),
-    follows=("model/batch-dim",),
+    follows=("model/batch-dim", "loss/batch-softmax", "data/nonfinite"),
     advice="use backprop to chart dependencies",
     causes=(
         "a softmax, mean or norm over axis 0",
@@ -66,7 +66,7 @@ ALONE = Rule(
     formula="|f(x[:n])[i] − f(x[i:i+1])| > `relative` · max|f| for some i, in eval mode",
     limits={"relative": 1e-3},
     needs=("loader",),
-    follows=("model/batch-mixing", "model/batch-dim"),
+    follows=("model/batch-mixing", "model/batch-dim", "loss/batch-softmax", "data/nonfinite"),
     advice="switch to evaluation mode by model.eval() — no, really — and check that it took effect",
     causes=(
         "functional dropout without training=self.training",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.origins import named_module
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.starting import Start, start
@@ -147,7 +148,7 @@ def _is_on_targets(found: Start) -> bool:
 def _last_layer(found: Start) -> str:
     """The module whose result the compared outputs are, by name."""
     named = _biased(found)
-    return f"{named[0]} ({type(named[1]).__name__})" if named is not None else ""
+    return named_module(named[0], named[1]) if named is not None else ""
 
 
 def _biased(found: Start) -> tuple[str, nn.Module] | None:
@@ -200,7 +201,7 @@ def output_bias(bench: Bench, limits: Limits) -> Iterator[Finding]:
     yield OUTPUT_BIAS.note(
         value=found.loss,
         limit=again.loss.item(),
-        where=f"{named[0]} ({type(named[1]).__name__})",
+        where=named_module(named[0], named[1]),
         evidence=f"with the targets' own constant as bias the first loss is "
         f"{again.loss.item():.4g} instead of {found.loss:.4g}",
         fix=f'model.get_parameter("{named[0]}.bias").data[:] = torch.tensor([{numbers}{more}])',

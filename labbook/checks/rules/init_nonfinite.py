@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.origins import named_module
 from labbook.checks.place import place_of
 from labbook.checks.rule import Limits, Rule
 from labbook.checks.traced import Trace, traced
@@ -97,9 +98,7 @@ def _module(seen: Trace, call: Call) -> str:
     """The module of that kind of function, by name."""
     kind = call.name.replace("_", "").lower()
     named: list[tuple[str, nn.Module]] = list(seen.model.named_modules())
-    return next(
-        (f"{n} ({type(m).__name__})" for n, m in named if type(m).__name__.lower() == kind), ""
-    )
+    return next((named_module(n, m) for n, m in named if type(m).__name__.lower() == kind), "")
 
 
 def _what(tensor: Any) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding
+from labbook.checks.origins import named_module
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.traced import MAX_NUMBERS, some
 
@@ -179,9 +180,9 @@ def _zero_layer(model: nn.Module) -> str:
         weight = getattr(module, "weight", None)
         if type(module).__name__ in _LAYERS and weight is not None:
             if float(weight.detach().double().std()) < 1e-2 * float(weight.detach().abs().max()):
-                return f"{name} ({type(module).__name__})"
+                return named_module(name, module)
             if not bool(weight.any()):
-                return f"{name} ({type(module).__name__})"
+                return named_module(name, module)
     return ""
 
 

@@ -8,6 +8,7 @@ from labbook.checks.bench import Bench, UserError
 from labbook.checks.evaluated import evaluated
 from labbook.checks.finding import Finding
 from labbook.checks.modes import mode_modules
+from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.watched import Backward, Watched, watch, watched
 
@@ -101,7 +102,7 @@ def _after_evaluate(bench: Bench) -> Iterator[Finding]:
     passes = _passes(seen)
     if all(_is_eval(b) for b in passes):
         yield LEFT.warn(
-            where=_forward_before(seen, passes[0]),
+            where=f"{place_of(bench.subject.evaluate)}; {_forward_before(seen, passes[0])}",
             evidence="evaluate() returns the model in eval mode, and train() then trains it in "
             f"eval mode, with {_named(passes[0].modes)}",
         )

@@ -12,6 +12,7 @@ from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.looped import traces
 from labbook.checks.losses import LOSS_KINDS
+from labbook.checks.origins import named_module
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.traced import PICKING, RESHAPING, Trace
@@ -177,7 +178,7 @@ def _where(bench: Bench, seen: Trace, call: Call) -> str:
     kind = call.name.replace("_", "")
     for name, module in seen.model.named_modules():
         if type(module).__name__.lower() == kind:
-            return f"{name} ({type(module).__name__})"
+            return named_module(name, module)
     return place_of(bench.subject.loss) if bench.subject.loss is not None else call.name
 
 

@@ -10,6 +10,7 @@ from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.losses import LOSS_KINDS
+from labbook.checks.origins import named_module
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.traced import Trace, traced
@@ -167,7 +168,7 @@ def _module(seen: Trace, call: Call) -> str:
     last = ""
     for name, module in seen.model.named_modules():
         if type(module).__name__.lower() == kind:
-            last = f"{name} ({type(module).__name__})"
+            last = named_module(name, module)
     return last or call.name
 
 

@@ -13,6 +13,7 @@ from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.losses import LOSS_KINDS
+from labbook.checks.passes import place_of_data
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.traced import Trace, trace, traced
@@ -78,7 +79,7 @@ def target_range(bench: Bench, limits: Limits) -> Iterator[Finding]:
             yield RANGE.found(
                 status,
                 value=value,
-                where=call.where or place_of(bench.subject.loss) or call.name,
+                where=place_of_data(bench, "loader"),
                 evidence=f"{evidence}, in batch {at}",
                 fix=fix or RANGE.fix,
             )
