@@ -22,7 +22,7 @@ from labbook.book.states import whereabouts
 from labbook.book.summary import GROUPS, RunSummary, pack
 from labbook.paths import BookPaths, RunPaths
 
-__all__ = ["Entry", "journal_mark", "load", "run_keys", "save"]
+__all__ = ["Entry", "journal_mark", "load", "load_table", "run_keys", "save"]
 
 _VERSION: Final = b"2"
 _METADATA: Final = b"labbook.catalogue"
@@ -44,6 +44,9 @@ _PLAIN: Final = (
     "n_checkpoints",
     "n_results",
 )
+_GIT: Final = ("git.commit", "git.branch")
+_MOMENT: Final = ("_folder_ns", "_meta_ns", "_read_ns")
+"""Of what moment a row is: `Entry.key` and `Entry.read_ns`."""
 _HIDDEN: Final = pa.schema(
     [
         ("_folder_ns", pa.int64()),
@@ -61,7 +64,7 @@ _HIDDEN: Final = pa.schema(
 Key = tuple[int, int]
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """What is known of a run, and of what moment."""
 
@@ -129,16 +132,36 @@ def journal_mark(paths: RunPaths) -> str:
     return f"{len(stats)}:{sum(info.st_size for info in stats)}:{newest}"
 
 
-def load(paths: BookPaths) -> tuple[dict[str, Entry], pa.Table]:
-    """The entries by run, and the run table; both empty when there is no usable catalogue."""
+def load(paths: BookPaths) -> dict[str, Entry]:
+    """The entries by run; none when there is no usable catalogue.
+
+    Of its columns only those are read that entries need: there are hundreds of others.
+    """
     try:
         with pq.ParquetFile(paths.catalog, page_checksum_verification=True) as file:
-            table = file.read()
-        if (table.schema.metadata or {}).get(_METADATA) != _VERSION:
-            return {}, pa.table({})
-        return _entries(table), table.drop_columns(_HIDDEN.names)
+            if (file.schema_arrow.metadata or {}).get(_METADATA) != _VERSION:
+                return {}
+            return _entries(file.read([*_PLAIN, *_GIT, *_HIDDEN.names]))
     except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
-        return {}, pa.table({})  # it is built anew
+        return {}  # it is built anew
+
+
+def load_table(paths: BookPaths, known: dict[str, Entry]) -> pa.Table:
+    """The run table as kept: rows made of what is known; an empty one when it cannot be used.
+
+    Another program may have written the catalogue since the entries were read.
+    """
+    try:
+        with pq.ParquetFile(paths.catalog, page_checksum_verification=True) as file:
+            if (file.schema_arrow.metadata or {}).get(_METADATA) != _VERSION:
+                return pa.table({})
+            table = file.read()
+        moments = {(run_id, *entry.key, entry.read_ns) for run_id, entry in known.items()}
+        kept = zip(*(table.column(name).to_pylist() for name in ("id", *_MOMENT)), strict=True)
+        same = pa.array([row in moments for row in kept], pa.bool_())
+        return table.filter(same).drop_columns(_HIDDEN.names)
+    except (OSError, pa.ArrowException, KeyError, ValueError, TypeError):
+        return pa.table({})
 
 
 def _entries(table: pa.Table) -> dict[str, Entry]:
@@ -149,10 +172,7 @@ def _entries(table: pa.Table) -> dict[str, Entry]:
         plain[name] = table.column(f"_{name}").to_pylist()
     names = tuple(plain)
     columns = {group: table.column(f"_{group}").combine_chunks() for group in GROUPS}
-    hidden = [
-        table.column(name).to_pylist()
-        for name in ("_folder_ns", "_meta_ns", "_read_ns", "_where", "_journal")
-    ]
+    hidden = [table.column(name).to_pylist() for name in (*_MOMENT, "_where", "_journal")]
     found: dict[str, Entry] = {}
     rows = zip(zip(*plain.values(), strict=True), zip(*hidden, strict=True), strict=True)
     for row, (fields, (folder_ns, meta_ns, read_ns, where, journal)) in enumerate(rows):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import time
 from pathlib import Path
@@ -22,6 +23,13 @@ from labbook.paths import open_book as find_book
 
 __all__ = ["Book", "open_book"]
 
+NOTHING: Key = (0, 0)
+"""The key of a run that is not there."""
+KEEP_RUNS = 200
+"""To write the catalogue of 10,000 runs takes the memory of all of them: not for a few."""
+KEEP_S = 10.0
+"""Who is ended while it reads thousands of runs for the first time loses no more than that."""
+
 
 def open_book(book: str | os.PathLike[str] | None = None) -> Book:
     """Open a book for reading: a path, else `LABBOOK_DIR`, else the one of the git working tree.
@@ -38,7 +46,9 @@ class Book:
         self.paths = paths
         self._readers: dict[str, RunReader] = {}
         self._known: dict[str, Entry] | None = None
-        self._table = pa.table({})
+        self._table: pa.Table | None = None  # read from the catalogue when it is needed
+        self._n_news = 0  # runs that the catalogue does not have as they are
+        self._kept_at = time.monotonic()
         self._stale: set[str] = set()  # runs whose row in the table is out of date
 
     @property
@@ -93,27 +103,51 @@ class Book:
 
         Costs two `stat` calls a run that is settled, and what is new of one that lives.
         """
-        ids = self.ids()
-        keys = catalogue.run_keys(self.paths, ids)
+        return self.summaries_within(None)[0]
+
+    def summaries_within(self, seconds: float | None) -> tuple[list[RunSummary], int]:
+        """As `summaries`, of the runs that can be read in that time, and how many are left.
+
+        What is left comes with the next calls: runs of which nothing is known, newest first, then
+        those that were read longest ago. For a program that stays and asks often: the catalogue is
+        written only when many runs are new to it.
+        """
+        until = math.inf if seconds is None else time.monotonic() + seconds
         if self._known is None:
-            self._known, self._table = catalogue.load(self.paths)
-        known = self._known
-        found: dict[str, Entry] = {}
-        is_news = False
-        for run_id in ids:
-            entry, key = known.get(run_id), keys.get(run_id, (0, 0))
-            is_as_it_was = entry is not None and entry.is_settled and entry.key == key
-            if entry is None or not (is_as_it_was or entry.is_fresh(key, self.paths)):
-                entry = self._read(run_id, key)
-                self._stale.add(run_id)
-                is_news = is_news or entry.is_lasting
-            found[run_id] = entry
-        is_news = is_news or bool(known.keys() - found.keys())
-        found = dict(sorted(found.items(), key=_created, reverse=True))
-        self._known = found
-        if is_news:
-            catalogue.save(self.paths, found, self._current_table())
-        return [entry.summary for entry in found.values()]
+            self._known = catalogue.load(self.paths)
+        known, ids = self._known, self.ids()
+        keys = catalogue.run_keys(self.paths, ids)
+        due = [run_id for run_id in ids if self._is_due(run_id, keys.get(run_id, NOTHING))]
+        due.sort(key=lambda run_id: known[run_id].read_ns if run_id in known else -1)
+        found = {run_id: known[run_id] for run_id in ids if run_id in known}
+        n_left = len(due)
+        for run_id in due:
+            found[run_id] = self._read(run_id, keys.get(run_id, NOTHING))
+            self._stale.add(run_id)
+            self._n_news += found[run_id].is_lasting
+            n_left -= 1
+            if time.monotonic() > until:
+                break
+        self._n_news += len(known.keys() - found.keys())
+        self._known = dict(sorted(found.items(), key=_created, reverse=True))
+        if self._n_news >= (1 if seconds is None else KEEP_RUNS):
+            self._keep(is_all=not n_left)
+        return [entry.summary for entry in self._known.values()], n_left
+
+    def _is_due(self, run_id: str, key: Key) -> bool:
+        """Whether the run has to be read."""
+        entry = (self._known or {}).get(run_id)
+        if entry is None:
+            return True
+        is_as_it_was = entry.is_settled and entry.key == key
+        return not (is_as_it_was or entry.is_fresh(key, self.paths))
+
+    def _keep(self, is_all: bool) -> None:
+        """Write down what is new: all of it, or what is known after a while of reading."""
+        if is_all or time.monotonic() > self._kept_at + KEEP_S:
+            if catalogue.save(self.paths, self._known or {}, self._current_table()):
+                self._table = None  # wide, and from now on in the file
+            self._n_news, self._kept_at = 0, time.monotonic()
 
     def runs(self) -> pa.Table:
         """The run table, newest first: see `labbook.book.runtable.run_table` for its columns."""
@@ -123,21 +157,27 @@ class Book:
     def _current_table(self) -> pa.Table:
         """The run table of what is known, rows that are out of date made anew."""
         known = self._known or {}
+        if self._table is None:
+            self._table = catalogue.load_table(self.paths, known)
         table = self._table
         ids = list(known)
         if table.num_columns == 0 or self._stale or table.column("id").to_pylist() != ids:
-            have = set(table.column("id").to_pylist()) if table.num_columns else set()
-            anew = [i for i in ids if i in self._stale or i not in have]
-            fresh = run_table(known[run_id].summary for run_id in anew)
-            kept = pa.array([i for i in ids if i in have and i not in self._stale], pa.string())
-            if len(kept):
-                rows = pc.index_in(kept, value_set=table.column("id").combine_chunks())
-                fresh = merge_run_tables(table.take(rows), fresh) if anew else table.take(rows)
-            order = pc.index_in(
-                pa.array(ids, pa.string()), value_set=fresh.column("id").combine_chunks()
-            )
-            self._table, self._stale = fresh.take(order).combine_chunks(), set()
+            self._table, self._stale = self._merged(table, ids), set()
         return self._table
+
+    def _merged(self, table: pa.Table, ids: list[str]) -> pa.Table:
+        """A table with a row for each run, those that `table` has up to date taken from it."""
+        have = set(table.column("id").to_pylist()) if table.num_columns else set()
+        anew = [i for i in ids if i in self._stale or i not in have]
+        fresh = run_table((self._known or {})[run_id].summary for run_id in anew)
+        kept = pa.array([i for i in ids if i in have and i not in self._stale], pa.string())
+        if len(kept):
+            rows = pc.index_in(kept, value_set=table.column("id").combine_chunks())
+            fresh = merge_run_tables(table.take(rows), fresh) if anew else table.take(rows)
+        order = pc.index_in(
+            pa.array(ids, pa.string()), value_set=fresh.column("id").combine_chunks()
+        )
+        return fresh.take(order).combine_chunks()
 
     def _read(self, run_id: str, key: Key) -> Entry:
         now_ns = time.time_ns()

@@ -60,18 +60,25 @@ class RunSummary:
     def __getattr__(self, name: str) -> Any:
         # a summary out of the catalogue decodes what is large when it is first asked for
         stored = self.__dict__.get("_stored")
-        if stored is None or name not in _GROUP:
+        if name not in _GROUP:
             raise AttributeError(name)
-        columns, row = stored
-        group = _GROUP[name]
-        self.__dict__.update(unpack(group, columns[group][row].as_py()))
-        return self.__dict__[name]
+        if stored is not None:
+            columns, row = stored
+            group = _GROUP[name]
+            self.__dict__.update(unpack(group, columns[group][row].as_py()))
+            if _GROUP.keys() <= self.__dict__.keys():
+                self.__dict__.pop("_stored", None)  # the last that asks lets the columns go
+        if name not in self.__dict__:
+            raise AttributeError(name)
+        return self.__dict__[name]  # another thread may have decoded it meanwhile
 
     @classmethod
     def stored(cls, fields: dict[str, Any], columns: Mapping[str, Any], row: int) -> RunSummary:
         """A summary whose fields of `GROUPS` are in row `row` of Arrow columns, one a group."""
         summary = object.__new__(cls)
-        summary.__dict__.update(fields, _stored=(columns, row))
+        for name, value in fields.items():  # one by one: their dicts then share the names
+            object.__setattr__(summary, name, value)
+        object.__setattr__(summary, "_stored", (columns, row))
         return summary
 
 
@@ -95,8 +102,12 @@ def unpack(group: str, text: str) -> dict[str, Any]:
     """Read them back."""
     fields: dict[str, Any] = json.loads(text)
     if group == "stats":
-        stats = fields["stats"].items()
-        fields["stats"] = {sys.intern(name): Stat._make(stat) for name, stat in stats}
+        # series have as many points as each other: 10,000 runs keep a number once for each run
+        whole: dict[int, int] = {}
+        fields["stats"] = {
+            sys.intern(name): Stat._make(whole.setdefault(v, v) if type(v) is int else v for v in s)
+            for name, s in fields["stats"].items()
+        }
     elif group == "arguments":
         # thousands of runs have the same names
         fields["arguments"] = {sys.intern(name): v for name, v in fields["arguments"].items()}

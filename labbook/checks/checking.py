@@ -14,8 +14,11 @@ from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding, Report, Skipped
 from labbook.checks.folding import arranged
 from labbook.checks.isolation import undisturbed
+from labbook.checks.noting import note_in_run
+from labbook.checks.origins import origins_noted
 from labbook.checks.rule import Cannot, Rule, limits_of, matching, registry
 from labbook.checks.subject import Subject, as_subject
+from labbook.client.current import active
 from labbook.client.undisturbed import randomness_kept, seed_all
 from labbook.errors import MisuseError
 
@@ -40,19 +43,21 @@ def check(  # noqa: PLR0917  # the order is part of the contract
     work on copies: weights, buffers, optimizers, generators, flags and files are afterwards what
     they were. A rule that finds no time within `budget_s` (seconds) is skipped, never passed.
     `only` and `skip` take rules (`loss/sign`), areas (`loss`) and patterns (`fit/*`), `set` other
-    limits: `{"data/unshuffled.z": 6}`. `on_error(exception, last)` is called where the user's code
+    limits: `{"data/unshuffled.z": 6}`. Findings are events of the run that is being recorded, if
+    one is. `on_error(exception, last)` is called where the user's code
     raises, with the batch and output in hand. Raises `MisuseError` for unknown names.
     """
     started = time.monotonic()
     wanted = chosen_rules("subject", only, skip)
     changed = dict(set or {})
     check_limits(changed)
-    with randomness_kept():
+    with randomness_kept(), origins_noted():
         whole = as_subject(subject)
     check_allowances(whole.allow)
     bench = Bench(whole, seed, started + budget_s)
     said = {}
     with undisturbed(*_users_own(whole)), _quiet(on_error is None):
+        _spare_threads(bench)
         for rule in wanted:
             lacking = _lacking(rule, whole)
             said[rule] = apply(rule, "subject", bench, limits_of(rule, changed), lacking, on_error)
@@ -60,7 +65,9 @@ def check(  # noqa: PLR0917  # the order is part of the contract
     report = Report(
         whole.name or "subject", tuple(findings), tuple(skipped), tuple(passed), seed=seed
     )
-    return concluded(report, whole.allow, started)
+    report = concluded(report, whole.allow, started)
+    note_in_run(report, active())
+    return report
 
 
 def chosen_rules(what: str, only: Iterable[str], skip: Iterable[str]) -> list[Rule]:
@@ -153,6 +160,22 @@ def concluded(report: Report, allow: Mapping[str, str], started: float) -> Repor
     left = [f for f in report.findings if f.rule not in reasons]
     seconds = time.monotonic() - started
     return replace(report, findings=arranged(left), allowed=tuple(meant), seconds=seconds)
+
+
+_SMALL = 50_000_000
+"""Parameters × examples of a batch below which one thread is as fast as several."""
+
+
+def _spare_threads(bench: Bench) -> None:
+    """One thread for small nets: others would wait for each other, on a busy machine for long."""
+    import torch
+
+    try:
+        size = sum(p.numel() for p in bench.model().parameters()) * max(1, bench.batch.n)
+    except Exception:  # whatever the user's code raises, rules will say
+        return
+    if size < _SMALL:
+        torch.set_num_threads(1)
 
 
 def _lacking(rule: Rule, subject: Subject) -> str | None:

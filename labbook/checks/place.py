@@ -8,6 +8,7 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
@@ -16,9 +17,8 @@ __all__ = ["OURS", "caller", "is_users", "place_of", "place_of_error", "shown"]
 
 OURS = str(Path(__file__).resolve().parent.parent)
 """The folder of labbook's own code."""
-_CHECKING = str(Path(__file__).with_name("checking.py"))
-"""Above it stands who asked for the check, not who made what is looked at."""
 
+_CHECKS = str(Path(__file__).resolve().parent) + os.sep
 _OUTSIDE = tuple(
     os.path.realpath(path)
     for name, path in sysconfig.get_paths().items()
@@ -26,6 +26,7 @@ _OUTSIDE = tuple(
 )
 
 
+@cache
 def is_users(filename: str) -> bool:
     """Whether a file is the user's own: not labbook, not the standard library, not installed."""
     if filename.startswith("<") and not filename.startswith("<ipython"):
@@ -57,13 +58,22 @@ def place_of(thing: Any) -> str:
 
 
 def caller(depth: int = 1) -> str:
-    """The innermost line of the user's own that is running now; empty where there is none."""
+    """The innermost line of the user's own that is running now; empty where there is none.
+
+    What called the check itself is none: `labbook.check(…)` is not where a model is wrong.
+    """
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and frame.f_code.co_filename != _CHECKING:
+    while frame is not None and _is_checks(frame):  # the hook that asks
+        frame = frame.f_back
+    while frame is not None and not _is_checks(frame):
         if is_users(frame.f_code.co_filename):
             return shown(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back
     return ""
+
+
+def _is_checks(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_CHECKS)
 
 
 def place_of_error(error: BaseException) -> str:

@@ -11,6 +11,7 @@ from labbook.errors import LabbookError
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
 
     from labbook.book.reading import Book
     from labbook.book.runreader import RunReader
@@ -111,6 +112,25 @@ class Recorded:
             return None
         return next(iter(lineage(self.book, self.run.id)), None)
 
+    def followed(self, statistic: str) -> dict[str, np.ndarray]:
+        """Tensor (or optimizer, or net) -> the finite values sampled of it, in order."""
+        import numpy as np
+
+        table = self._model
+        if table is None:
+            return {}
+        is_wanted = table["statistic"].to_numpy(zero_copy_only=False) == statistic
+        names = table["tensor"].to_numpy(zero_copy_only=False)[is_wanted]
+        values = table["value"].to_numpy(zero_copy_only=False)[is_wanted].astype(float)
+        good = np.isfinite(values)
+        names, values = names[good], values[good]
+        return {str(name): values[names == name] for name in dict.fromkeys(names)}
+
+    @cached_property
+    def _model(self) -> pa.Table | None:
+        table = self.run.model()
+        return table.sort_by("step") if table.num_rows else None
+
     def compared(self) -> list[str]:
         """Ids of the runs this one is compared with: its group, and the one it derives from."""
         group = self.run.identity.get("group")
@@ -135,6 +155,11 @@ class Recorded:
             digest = json.loads(meta).get("digest") if meta else None
             if digest:
                 found[name] = str(digest)
+        for record in self.run.facts.facts("data"):
+            data = record.get("data")
+            chosen = data.get("mini") if isinstance(data, dict) else None
+            if isinstance(chosen, dict) and chosen.get("digest"):
+                found[str(record.get("name"))] = str(chosen["digest"])
         return found
 
     @property

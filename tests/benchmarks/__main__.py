@@ -44,6 +44,7 @@ NAMES = (
     "chosen_set",
     "dynamics",
     "tui_runs",
+    "tui_bytes",
 )
 RESULTS = Path(__file__).parent / "RESULTS.md"
 HEAD = """# What labbook costs, measured

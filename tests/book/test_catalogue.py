@@ -266,3 +266,64 @@ def test_runs_of_one_second_are_in_the_order_in_which_they_began(book, paths, ma
     assert [summary.id for summary in book.summaries()] == wanted
     assert book.runs()["id"].to_pylist() == wanted
     assert [summary.id for summary in Book(paths).summaries()] == wanted  # from the catalogue
+
+
+def test_many_runs_are_read_in_turns(make, paths, reads, monkeypatch):
+    monkeypatch.setattr("labbook.book.reading.KEEP_RUNS", 4)
+    runs = [run.paths.id for run in reversed(settled(make, 4))]
+    book = Book(paths)
+    for n in range(1, 4):
+        found, left = book.summaries_within(0.0)
+        assert [summary.id for summary in found] == runs[:n]  # newest first
+        assert left == 4 - n
+        assert not paths.catalog.exists()
+    found, left = book.summaries_within(0.0)
+    assert ([summary.id for summary in found], left) == (runs, 0)
+    assert reads == runs
+    assert Book(paths).summaries() == found
+    assert Book(paths).runs().equals(book.runs())
+    assert reads == runs  # all from the catalogue
+
+
+def test_what_was_read_of_many_runs_is_kept_meanwhile(make, paths, reads, monkeypatch):
+    runs = [run.paths.id for run in reversed(settled(make, 4))]
+    monkeypatch.setattr("labbook.book.reading.KEEP_RUNS", 1)
+    monkeypatch.setattr("labbook.book.reading.KEEP_S", 0.0)
+    Book(paths).summaries_within(0.0)
+    Book(paths).summaries_within(0.0)
+    assert reads == runs[:2]
+    assert len(Book(paths).summaries()) == 4
+    assert reads == runs
+
+
+def test_a_few_new_runs_wait_for_a_program_that_ends(make, paths):
+    settled(make)
+    book = Book(paths)
+    assert book.summaries_within(60.0)[1] == 0
+    assert not paths.catalog.exists()
+    book.summaries()
+    assert paths.catalog.exists()
+
+
+def test_every_live_run_gets_its_turn(make, paths, reads):
+    runs = [make(name=f"live {n}") for n in range(3)]
+    for run in runs:
+        run.process(seen_ns=time.time_ns())
+    book = Book(paths)
+    for _ in range(6):
+        book.summaries_within(0.0)
+    newest_first = [run.paths.id for run in reversed(runs)]
+    assert reads == newest_first * 2
+
+
+def test_a_table_that_another_program_wrote_is_not_mixed_with_what_is_known(make, paths):
+    runs = settled(make)
+    Book(paths).summaries()
+    book = Book(paths)
+    book.summaries()  # the entries are read, the table is not yet
+    runs[1].fact("tags", tags=["good"])
+    age(runs[1], 5)
+    Book(paths).summaries()  # the catalogue has the tag now
+    kept = catalogue.load_table(paths, book._known)
+    assert kept["id"].to_pylist() == [runs[2].paths.id, runs[0].paths.id]
+    assert book.runs()["tags"].to_pylist() == [[], ["good"], []]

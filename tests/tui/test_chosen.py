@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from textual.pilot import Pilot
 
 from labbook_tui.app import LabbookApp
+from labbook_tui.models import ChosenModel
 from labbook_tui.views.chosen import PAGES, ChosenView
 from tests.tui.chosen_book import make_book
 from tests.tui.screens import app_on, screen_text, until
@@ -278,3 +280,27 @@ async def test_what_is_copied_exported_and_remembered(book: Path) -> None:
         assert other.remembered() == memory
         other.recall({"page": 3, "order": None, "measure": [], "only_wrong": "yes"})
         assert not other.look.only_wrong
+
+
+async def test_more_observations_wait_and_keys_do_not(
+    book: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ChosenView, "EVERY_S", 3600.0)
+    async with opened(book, "classes").run_test(size=LARGE) as pilot:
+        view = await ready(pilot, "6 examples × 8 steps")
+        assert view.model is not None
+
+        def first(n: int, **others: object) -> ChosenModel:
+            model = view.model
+            assert model is not None
+            grids = {name: grid[:, :n] for name, grid in model.grids.items()}
+            marks = dict.fromkeys(("changed", "learned", "forgotten"))
+            return dataclasses.replace(model, steps=model.steps[:n], grids=grids, **marks, **others)
+
+        view.take(first(5))
+        await pilot.pause()
+        assert "6 examples × 8 steps" in screen_text(pilot.app)  # type: ignore[arg-type]
+        await pilot.press("j")
+        await until(pilot, "6 examples × 5 steps")
+        view.take(first(4, notes=("something else",)))
+        await until(pilot, "6 examples × 4 steps")

@@ -24,7 +24,7 @@ from labbook_tui.recorded import Recorded, probabilities
 from labbook_tui.scale import linear_axis
 from labbook_tui.scatter import Points, draw_scatter
 from labbook_tui.views.chosen_histogram import _merged, histogram_lines
-from labbook_tui.views.chosen_look import Look, arranged, colour_limits
+from labbook_tui.views.chosen_look import Look, arranged, colour_limits, steadied
 from labbook_tui.views.chosen_map import head_line, map_lines
 from labbook_tui.views.chosen_quartiles import exemplars
 
@@ -88,7 +88,7 @@ def test_colour_limits_seldom_move() -> None:
     assert colour_limits(np.array([[1.02, 1.9]])) == colour_limits(np.array([[1.04, 1.95]]))
 
 
-def test_the_order_stays_while_a_run_goes_on_until_a_quarter_is_new() -> None:
+def test_the_order_stays_while_a_run_goes_on_until_much_is_new() -> None:
     def model(n_steps: int, state: str) -> ChosenModel:
         found = a_model([[1.0] * n_steps, [0.5] * (n_steps - 1) + [n_steps - 29.0]])
         found.summary.state = state
@@ -100,7 +100,7 @@ def test_the_order_stays_while_a_run_goes_on_until_a_quarter_is_new() -> None:
     look.take(model(31, "running"))
     assert look.rows.tolist() == [0, 1]
     assert "by final loss at 300" in words([head_line(look, 70, Ink())])[0]
-    look.take(model(38, "running"))
+    look.take(model(60, "running"))
     assert look.rows.tolist() == [1, 0]
     look.arrange()
     look.take(model(39, "finished"))
@@ -285,3 +285,21 @@ def test_histograms_fit(ink: Ink, n: int, edges: bool) -> None:
         assert len(lines) <= height
         assert all(width_of(line) <= width for line in lines)
         assert any("predicted" in line for line in words(lines))
+
+
+def test_the_last_column_is_drawn_when_all_is_there_that_shares_it() -> None:
+    values = np.arange(22, dtype=np.float64)[None]
+    drawn = [resample(values, Grid.of(n, 8).whole)[0].tolist() for n in (7, 8, 17, 19, 20, 21)]
+    assert drawn[0] == [0, 1, 2, 3, 4, 5, 6]
+    assert drawn[1] == [*drawn[0], 7]
+    assert drawn[2] == drawn[3] == [1.5, 5.5, 9.5, 13.5]
+    assert drawn[4] == drawn[5] == [1.5, 5.5, 9.5, 13.5, 17.5]
+    assert Grid.of(17, 8, is_growing=False).whole.width == 8
+
+
+def test_colours_of_a_live_map_do_not_turn_back_and_forth() -> None:
+    assert steadied((0.0, 4.0, False), (0.0, 3.0, False)) == (0.0, 4.0, False)
+    assert steadied((0.0, 3.0, False), (0.0, 4.0, False)) == (0.0, 4.0, False)
+    assert steadied((1.0, 3.0, False), (0.0, 2.5, False)) == (0.0, 3.0, False)
+    assert steadied((0.0, 4.0, False), (1.0, 3.0, False)) == (1.0, 3.0, False)
+    assert steadied((0.0, 4.0, False), (-2.0, 1.0, True)) == (-2.0, 1.0, True)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labbook_tui.chart import ChartOptions, draw
-from labbook_tui.curve import Curve
+from labbook_tui.chart import ChartOptions, draw, draw_chart
+from labbook_tui.curve import QUICK, Curve
 from labbook_tui.legend import value_at
 from labbook_tui.palette import Glyphs, Ink
 from labbook_tui.raster import column_ranges
 from labbook_tui.read_out import Rows, place_text
 from labbook_tui.series import matching
-from labbook_tui.smooth import ema
+from labbook_tui.smooth import ema, heard, prepared, told
 from labbook_tui.timescale import clock_axis, elapsed_axis, elapsed_text
 from labbook_tui.window import moved, newest, zoomed
 
@@ -145,3 +145,40 @@ def test_clip_counts_logged_values_outside() -> None:
     drawn = draw("a", [curve], (80, 12), Ink(), ChartOptions(clip=True))
     assert drawn.x_at(0) is None
     assert drawn.x_at(79) == pytest.approx(999.0, rel=0.02)
+
+
+def test_a_long_curve_is_drawn_as_it_is_until_its_average_is_there() -> None:
+    rng = np.random.default_rng(0)
+    n = QUICK + 1
+    curve = Curve("a", np.arange(n, dtype=np.float64), rng.normal(0.0, 1.0, n))
+
+    def head(smooth: float | None) -> str:
+        lines = draw_chart("a", [curve], (80, 12), Ink(), ChartOptions(smooth=smooth))
+        return "".join(part.text for part in lines[0])
+
+    assert "ema" not in head(None)
+    prepared(curve)
+    assert "ema 0.99" in head(None)
+    assert "ema" not in head(0.6)  # that one is not
+    prepared(curve, heard(told(0.6)))
+    assert "ema 0.6" in head(0.6)
+    few = Curve("a", curve.x[:QUICK], curve.y[:QUICK])
+    lines = draw_chart("a", [few], (80, 12), Ink(), ChartOptions())
+    assert "ema 0.99" in "".join(part.text for part in lines[0])
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5, 0.9, 0.99, 0.9999])
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 5000])
+def test_even_values_are_averaged_as_uneven_ones_are(weight: float, n: int) -> None:
+    y = np.random.default_rng(n).normal(3.0, 1.0, n)
+    y[n // 2] = math.nan if n > 60 else y[n // 2]
+    x = np.arange(n, dtype=np.float64)
+    found = ema(y, weight, x)
+    total = count = 0.0
+    for value, got in zip(y, found, strict=True):
+        total, count = total * weight, count * weight
+        if math.isnan(value):
+            assert math.isnan(got)
+            continue
+        total, count = total + value, count + 1.0
+        assert got == pytest.approx(total / count, rel=1e-9)

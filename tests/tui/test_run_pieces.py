@@ -11,6 +11,7 @@ from labbook.book.fields import Fields
 from labbook.book.stats import Stat
 from labbook.book.summary import RunSummary, unreadable_run
 from labbook_tui.arranging import arranged, sort_key
+from labbook_tui.fold_cells import FoldCells
 from labbook_tui.folding import Fold, Spread, common, fold, fold_key, spread
 from labbook_tui.marks import Marks
 from labbook_tui.models import RunsModel
@@ -18,6 +19,7 @@ from labbook_tui.palette import Ink
 from labbook_tui.read.survey import Survey
 from labbook_tui.run_columns import RunColumns
 from labbook_tui.states import quiet_mark
+from labbook_tui.table import Cell
 from labbook_tui.text import on_the_point, point_of
 
 
@@ -172,3 +174,30 @@ def test_a_live_run_says_when_it_is_silent() -> None:
 def test_arguments_stand_on_the_point(texts: list[str], shown: list[str]) -> None:
     places = max(map(point_of, texts))
     assert [on_the_point(text, places) for text in texts] == shown
+
+
+def test_a_fold_is_looked_through_only_when_its_runs_change() -> None:
+    cells, made = FoldCells(), []
+
+    def make(row: Fold) -> Cell:
+        made.append(row.runs)
+        return str(len(row.runs)), None
+
+    first, ink = Fold("k", (run(1), run(2))), Ink()
+    for _ in range(2):
+        cells.use(ink)
+        assert cells.cell("last.loss", first, make) == ("2", None)
+    assert cells.cell("args.lr", first, make) == ("2", None)
+    assert made == [first.runs] * 2
+    changed = Fold("k", (run(1), run(2, state="killed"), run(3)))
+    assert cells.cell("last.loss", changed, make) == ("3", None)
+    cells.use(Ink(dark=False))  # other styles
+    cells.cell("last.loss", changed, make)
+    assert made[2:] == [changed.runs] * 2
+
+
+def test_the_survey_takes_its_time_in_turns() -> None:
+    survey, runs = Survey(), [run(n) for n in range(3)]
+    assert not survey.update(runs, -1.0)
+    assert survey.update(runs)
+    assert set(survey.texts) == {one.id for one in runs}

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from labbook_tui.views.chosen import ChosenView
 from tests.tui.lab import Lab, make_lab
+from tests.tui.live_set import observing
 from tests.tui.terminal import Terminal, book_option, colours_of
 
 pytestmark = pytest.mark.timeout(300)
@@ -92,6 +94,27 @@ def test_live_run_page_costs_less_than_a_kilobyte_an_update(tmp_path: Path) -> N
             costs.append(len(terminal.data) - before)
         # the first of them rescales the charts
         assert sum(costs[1:]) < LIVE_BYTES * len(costs[1:]), costs
+
+
+def test_live_examples_cost_less_than_a_kilobyte_a_second(tmp_path: Path) -> None:
+    with (
+        observing(tmp_path / "book", 64) as observe,
+        Terminal(
+            (120, 40), "alive", *book_option(tmp_path / "book"), COLORTERM="truecolor"
+        ) as terminal,
+    ):
+        observe(40)
+        terminal.until("val/loss")
+        terminal.press("3")
+        terminal.until("64 examples × 40 steps")
+        costs = []
+        for n in range(41, 49):
+            before = len(terminal.data)
+            observe(1)
+            terminal.until(f"64 examples × {n} steps")
+            costs.append(len(terminal.data) - before)
+        # the first of them are the rest of the first frame, and other limits of the colours
+        assert sum(costs[3:]) < LIVE_BYTES * ChosenView.EVERY_S * len(costs[3:]), costs
 
 
 def test_plain_driver_shows_the_same(lab: Lab) -> None:

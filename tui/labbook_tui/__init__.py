@@ -6,4 +6,10 @@ Layers, each importing only those above it: `text`, `palette` · `scale`, `raste
 
 from __future__ import annotations
 
+import os
+
+# When it is imported, Textual reads how long a lone Escape waits for the rest of a sequence: ms.
+# Its own 100 are felt; a sequence comes in one piece, over ssh too.
+os.environ.setdefault("ESCDELAY", "25")
+
 __all__: list[str] = []

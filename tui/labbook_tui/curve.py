@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Curve"]
 
+QUICK = 20_000
+"""Points that are smoothed in about two milliseconds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Curve:
@@ -30,8 +33,12 @@ class Curve:
     points: bool = False
     _smooth: dict[float, Floats] = field(default_factory=dict, repr=False)
 
+    def is_ready(self, weight: float) -> bool:
+        """Whether the average is there, or so few points that a frame does not wait for it."""
+        return weight in self._smooth or len(self.y) <= QUICK
+
     def smoothed(self, weight: float) -> Floats:
-        """The moving average over x, computed once for each weight."""
+        """The moving average over x, computed once a weight: of long curves by the reader."""
         if weight not in self._smooth:
             from labbook_tui.smooth import ema
 

@@ -8,6 +8,8 @@ that is fed the result shows the same cells as one fed everything.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import lru_cache
 
 from rich.cells import get_character_cell_size
@@ -84,6 +86,17 @@ def _drawn(cell: Cell) -> Cell:
     return char, ";".join([*sorted(attributes), *(c for c in _parts(sgr)[1:] if c)])
 
 
+@dataclass(slots=True)
+class _Run:
+    """Cells of one style side by side; `end` is where the cursor stands behind them, if known."""
+
+    row: int
+    column: int
+    sgr: str
+    text: str
+    end: int | None
+
+
 class CellDiff:
     """A model of the terminal; `feed` takes what is to be shown and returns what to send."""
 
@@ -103,6 +116,14 @@ class CellDiff:
         self._cells: list[list[Cell]] = [[_UNKNOWN] * self.width for _ in range(self.height)]
         self._at: tuple[int, int] | None = None  # the terminal's cursor (row, column)
         self._sent = "?"  # the terminal's style
+
+    def lose(self, rows: Iterable[int], column: int, count: int) -> None:
+        """Forget what stands in `count` cells of these rows."""
+        for row in rows:
+            if row < self.height:
+                known = self._cells[row]
+                end = min(self.width, column + count)
+                known[column:end] = [_UNKNOWN] * max(0, end - column)
 
     def feed(self, data: str) -> str:
         """What to send so that the terminal shows what `data` asks for."""
@@ -176,13 +197,17 @@ class CellDiff:
         self._column = column
 
     def _flush(self, touched: dict[int, dict[int, Cell]], out: list[str]) -> None:
-        for row in sorted(touched):
-            if row < self.height:
-                self._flush_row(row, touched[row], out)
+        rows = [row for row in sorted(touched) if row < self.height]
+        runs = [run for row in rows for run in self._changed(row, touched[row])]
         touched.clear()
+        if runs:
+            self._open(out)
+            out.append(self._shortest(runs))
 
-    def _flush_row(self, row: int, cells: dict[int, Cell], out: list[str]) -> None:
+    def _changed(self, row: int, cells: dict[int, Cell]) -> list[_Run]:
+        """What has to be written in a row; the model has it then."""
         known = self._cells[row]
+        runs: list[_Run] = []
         for column in sorted(cells):
             if column >= self.width:
                 break
@@ -192,17 +217,41 @@ class CellDiff:
             known[column] = cell
             if not cell[0]:
                 continue  # the right half of a wide character is drawn with its left half
-            self._open(out)
-            self._move(row, column, out)
-            style = _change(self._sent, cell[1])
-            if style:
-                out.append(style)
-            self._sent = cell[1]
-            out.append(cell[0])
             width = 2 if column + 1 < self.width and cells.get(column + 1, " ")[0] == "" else 1
             after = column + width
             # at the right border terminals differ in where the cursor is: say it anew
-            self._at = (row, after) if after < self.width and cell[0].isprintable() else None
+            end = after if after < self.width and cell[0].isprintable() else None
+            if runs and runs[-1].end == column and runs[-1].sgr == cell[1]:
+                runs[-1].text += cell[0]
+                runs[-1].end = end
+            else:
+                runs.append(_Run(row, column, cell[1], cell[0], end))
+        return runs
+
+    def _shortest(self, runs: list[_Run]) -> str:
+        """The runs from left to right and down, or one style after another: what is less.
+
+        With 24-bit colours a style is four times as long as a move.
+        """
+        ranks: dict[str, int] = {self._sent: 0}
+        for run in runs:
+            ranks.setdefault(run.sgr, len(ranks))
+        start = self._at, self._sent
+        first = self._written(runs), self._at, self._sent
+        self._at, self._sent = start
+        by_style = sorted(runs, key=lambda run: ranks[run.sgr])
+        other = self._written(by_style), self._at, self._sent
+        text, self._at, self._sent = min(first, other, key=lambda found: len(found[0]))
+        return text
+
+    def _written(self, runs: list[_Run]) -> str:
+        out: list[str] = []
+        for run in runs:
+            self._move(run.row, run.column, out)
+            out += [_change(self._sent, run.sgr), run.text]
+            self._sent = run.sgr
+            self._at = None if run.end is None else (run.row, run.end)
+        return "".join(out)
 
     def _covered(self, known: list[Cell], cells: dict[int, Cell], column: int) -> bool:
         """Whether a wide character's halves disagree, so that this cell has to be drawn again."""

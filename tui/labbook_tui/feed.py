@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from textual.message import Message
 
 from labbook.errors import LabbookError
-from labbook_tui.models import Problem, Reading, Want
+from labbook_tui.models import Problem, RunsModel, Want
 
 if TYPE_CHECKING:
     from labbook_tui.read.library import Library
@@ -76,6 +76,11 @@ class Feed:
                 self._turn += 1
                 self._asked.notify()
 
+    def is_behind(self) -> bool:
+        """Whether something that is wanted has not been read yet."""
+        shown = self._shown
+        return any((got := shown.get(want)) is None or _is_part(got) for want in self._wants)
+
     def _run(self) -> None:
         while True:
             with self._asked:
@@ -91,9 +96,8 @@ class Feed:
         return self._stopped or self._turn != turn
 
     def _pause(self) -> float:
-        """Seconds until the next reading; none after an announcement of one."""
-        is_announced = any(isinstance(model, Reading) for model in self._shown.values())
-        return 0.0 if is_announced else PERIOD_S
+        """Seconds until the next reading; none while there is more of a model to come."""
+        return 0.0 if any(map(_is_part, self._shown.values())) else PERIOD_S
 
     def _read(self, wants: tuple[Want, ...], turn: int) -> None:
         """Read what is due; stops when something else is wanted meanwhile."""
@@ -107,7 +111,7 @@ class Feed:
             self._show(want, model)
             ended = time.monotonic()
             rest = max(0.9 * PERIOD_S, REST * (ended - began))
-            self._due[want] = ended if isinstance(model, Reading) else ended + rest
+            self._due[want] = ended if _is_part(model) else ended + rest
             if self._is_new(turn):
                 return
 
@@ -129,3 +133,8 @@ class Feed:
             return
         self._shown[want] = model
         self._post(Fresh(want, model))
+
+
+def _is_part(model: object) -> bool:
+    """Whether there is more of it to be read."""
+    return isinstance(model, RunsModel) and not model.is_whole

@@ -67,6 +67,16 @@ class Grid:
             return (column + 1) * self.n_observations // self.columns - 1
         return min(self.n_observations - 1, (column // self.stretch + 1) * self.chunk - 1)
 
+    @property
+    def whole(self) -> Grid:
+        """Without the last column while not all is there that will share it.
+
+        It would be painted anew with each observation; those on the left never are.
+        """
+        if self.columns or self.chunk == 1:
+            return self
+        return Grid(self.n_observations // self.chunk * self.chunk, self.chunk, self.stretch)
+
     def moved(self, observation: int, by: int) -> int:
         """The observation under the cursor `by` columns on, or by one of those that are wide."""
         if self.stretch > 1 or self.chunk == 1:
@@ -78,6 +88,7 @@ class Grid:
 
 def resample(values: Floats, grid: Grid) -> Floats:
     """Values (rows, observations) as (rows, grid.width): the mean of what shares a column."""
+    values = values[:, : grid.n_observations]
     rows, n = values.shape
     if grid.columns and rows:
         starts = np.array([grid.observation(at - 1) + 1 for at in range(grid.columns)])

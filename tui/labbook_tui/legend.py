@@ -9,7 +9,7 @@ import numpy as np
 from labbook_tui.curve import Curve
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.palette import Ink, seg
-from labbook_tui.smooth import automatic
+from labbook_tui.smooth import weight_for
 from labbook_tui.text import cut, grouped, number
 
 if TYPE_CHECKING:
@@ -19,10 +19,9 @@ __all__ = ["last_words", "legend", "value_at", "weight_of"]
 
 
 def weight_of(curve: Curve, options: ChartOptions) -> float:
-    """The smoothing of a curve; 0 for exact points and for very short ones."""
-    if curve.points or len(curve.y) <= 2:
-        return 0.0
-    return automatic(len(curve.y)) if options.smooth is None else options.smooth
+    """The smoothing that a curve is drawn with: none before the average of a long one is there."""
+    weight = weight_for(curve, options.smooth)
+    return weight if curve.is_ready(weight) else 0.0
 
 
 def last_words(curve: Curve, x_name: str = "step", short: bool = False) -> str:

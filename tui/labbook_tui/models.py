@@ -42,7 +42,6 @@ __all__ = [
     "Outcome",
     "OutputModel",
     "Problem",
-    "Reading",
     "ResultRows",
     "RunsModel",
     "Want",
@@ -65,20 +64,13 @@ class Problem:
     text: str
 
 
-@dataclass(frozen=True)
-class Reading:
-    """A model is on its way and may take long: what is being read."""
-
-    text: str
-
-
 @dataclass(frozen=True, eq=False)
 class RunsModel:
     """All runs, newest first; `differing` names arguments whose values are not all the same.
 
-    `fields` are those that filters and orders may name. Of thousands of runs only the newest were
-    looked at for all but `rows` while not `is_whole`; `n_dirty` is not known then. `fold_keys` are
-    those of `folding.fold_key`, with the summary they were made of.
+    `fields` are those that filters and orders may name. Thousands of runs come in turns: while not
+    `is_whole`, `n_left` are still to be read, of some only their rows are known, and `n_dirty` is
+    not. `fold_keys` are those of `folding.fold_key`, with the summary they were made of.
     """
 
     rows: tuple[RunSummary, ...]
@@ -89,6 +81,7 @@ class RunsModel:
     fold_keys: Mapping[str, tuple[RunSummary, str | None]] = field(default_factory=dict)
     n_dirty: int | None = None
     is_whole: bool = True
+    n_left: int = 0
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["automatic", "ema"]
+if TYPE_CHECKING:
+    from labbook_tui.curve import Curve
+
+__all__ = ["automatic", "ema", "heard", "prepared", "told", "weight_for"]
 
 _BLOCK = 64
 _LEVELS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
@@ -28,20 +34,53 @@ def ema(values: Floats, weight: float, x: Floats | None = None) -> Floats:
     known = values if finite.all() else values[finite]
     if len(known) < 2:
         return values
-    decay = np.full(len(known), weight)
-    if x is not None:
-        distance = np.diff(x if len(known) == len(values) else x[finite])
-        ordinary = float(np.median(distance))
-        if ordinary > 0:
-            decay[1:] = np.power(weight, distance / ordinary)
+    distance = None if x is None else np.diff(x if len(known) == len(values) else x[finite])
     scale = float(np.abs(known).max()) or 1.0
-    sums = _decayed(np.stack([known / scale, np.ones(len(known))]), decay)
-    average: Floats = sums[0] / sums[1] * scale
+    if distance is None or distance.min() == distance.max():
+        average = _even(known / scale, weight)
+    else:
+        average = _uneven(known / scale, weight, distance)
+    average *= scale
     if len(known) == len(values):
         return average
     out = values.copy()
     out[finite] = average
     return out
+
+
+def _even(values: Floats, weight: float) -> Floats:
+    """The average of evenly spaced values."""
+    sums = _summed(values, weight)
+    sums *= 1 - weight
+    # from where on `1 - w**t` is 1 in 64 bits
+    debiased = min(len(sums), math.ceil(math.log(1e-17) / math.log(weight)))
+    sums[:debiased] /= 1 - np.power(weight, np.arange(1, debiased + 1))
+    return sums
+
+
+def _summed(terms: Floats, decay: float) -> Floats:
+    """`s[t] = decay·s[t-1] + terms[t]`; blocks as in `_decayed`."""
+    n = len(terms)
+    blocks = -(-n // _BLOCK)
+    sums = _in_blocks(terms, blocks)
+    for at in range(1, _BLOCK):
+        sums[at] += sums[at - 1] * decay
+    if blocks > 1:
+        ends = _summed(sums[-1], decay**_BLOCK)
+        powers = np.power(decay, np.arange(1, _BLOCK + 1))
+        sums[:, 1:] += powers[:, None] * ends[:-1]
+    return np.ascontiguousarray(sums.T).reshape(-1)[:n]
+
+
+def _uneven(values: Floats, weight: float, distance: Floats) -> Floats:
+    """The average of values at these distances from each other."""
+    decay = np.full(len(values), weight)
+    ordinary = float(np.median(distance))
+    if ordinary > 0:
+        decay[1:] = np.power(weight, distance / ordinary)
+    sums = _decayed(np.stack([values, np.ones(len(values))]), decay)
+    average: Floats = sums[0] / sums[1]
+    return average
 
 
 def _decayed(terms: Floats, decay: Floats) -> Floats:
@@ -77,3 +116,28 @@ def automatic(n_points: int) -> float:
     """
     wanted = 1 - 1 / max(1.0, 0.02 * n_points)
     return max((level for level in _LEVELS if level <= wanted), default=0.0)
+
+
+def weight_for(curve: Curve, smooth: float | None) -> float:
+    """The weight of a curve, None: by its length; 0 for exact points and for very short ones."""
+    if curve.points or len(curve.y) <= 2:
+        return 0.0
+    return automatic(len(curve.y)) if smooth is None else smooth
+
+
+def told(smooth: float | None) -> str:
+    """A weight as a detail of a `Want`: "" for the automatic one."""
+    return "" if smooth is None else repr(smooth)
+
+
+def heard(text: str) -> float | None:
+    """What `told` said."""
+    return float(text) if text else None
+
+
+def prepared(curve: Curve, smooth: float | None = None) -> Curve:
+    """The curve, its average computed: for the reader thread, so that no frame waits for it."""
+    weight = weight_for(curve, smooth)
+    if weight > 0:
+        curve.smoothed(weight)
+    return curve

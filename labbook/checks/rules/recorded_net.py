@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import pyarrow.compute as pc
 
 from labbook.checks.finding import Finding
 from labbook.checks.recorded import Recorded
@@ -46,17 +45,12 @@ RATIO = Rule(
 
 def _last(run: Recorded, statistic: str, n: int) -> Iterator[tuple[str, np.ndarray]]:
     """(tensor, its newest n values) of each tensor that has so many."""
-    table = run.run.model()
-    if table.num_rows == 0:
+    found = run.followed(statistic)
+    if not found:
         raise Cannot("not recorded: no net was followed (run.follow)")
-    table = table.filter(pc.equal(table["statistic"], statistic))
-    names = table["tensor"].to_numpy(zero_copy_only=False)
-    values = table["value"].to_numpy(zero_copy_only=False).astype(float)
-    for name in dict.fromkeys(names):
-        own = values[names == name]
-        own = own[np.isfinite(own)]
-        if len(own) >= n:
-            yield str(name), own[-n:]
+    for name, values in found.items():
+        if len(values) >= n:
+            yield name, values[-n:]
 
 
 @DEAD.on_run

@@ -19,6 +19,7 @@ from labbook_tui.read.curves import result_curves, series_curve
 from labbook_tui.read.picking import picked
 from labbook_tui.read.readers import reader_of
 from labbook_tui.series import ordered
+from labbook_tui.smooth import heard
 from labbook_tui.text import plural
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ __all__ = ["build_changes", "build_overlay", "build_patch", "with_seen"]
 
 
 def build_overlay(book: Book, want: Want, before: object) -> OverlayModel:
-    """`want.detail` is (baseline, marked ids, axis, series); without a series the first is read."""
+    """`want.detail` is (baseline, marked ids, axis, series, smoothing); "" is the first
+    series."""
     about = picked(book, want)
     about = replace(about, seen=about.runs)
     if isinstance(before, OverlayModel) and before.about.seen == about.seen:
         return before
-    axis, name = want.detail[2:4]
+    axis, name, smooth = want.detail[2:5]
     readers = [reader_of(book, run.id) for run in about.runs]
     results = [result_curves(reader) if axis == "step" else {} for reader in readers]
     names = ordered({name for found in results for name in found} | _series(about.runs))
@@ -44,7 +46,7 @@ def build_overlay(book: Book, want: Want, before: object) -> OverlayModel:
         names, [{*run.stats, *has} for run, has in zip(about.runs, results, strict=True)]
     )
     curves = {
-        reader.id: found.get(name) or series_curve(reader, name, axis)
+        reader.id: found.get(name) or series_curve(reader, name, axis, heard(smooth))
         for reader, found in zip(readers, results, strict=True)
         if name in found or name in reader.names()
     }

@@ -11,6 +11,7 @@ from labbook_tui.curve import Curve
 from labbook_tui.models import CurvesModel, Want
 from labbook_tui.read.arrays import curve_arrays, floats, milliseconds
 from labbook_tui.series import group, is_progress, is_setting, ordered
+from labbook_tui.smooth import heard, prepared
 
 if TYPE_CHECKING:
     from labbook.book.runreader import RunReader
@@ -33,9 +34,12 @@ def axes_of(reader: RunReader) -> tuple[str, ...]:
     return (*first, "step", *TIMES, *(name for name in others if name not in {"step", *TIMES}))
 
 
-def series_curve(reader: RunReader, name: str, x: str = "step") -> Curve:
-    """One series over an axis of `axes_of`: `time` is seconds since the run began, `clock` since
-    1970; a series is one value of x for each step, in a straight line between its own steps."""
+def series_curve(
+    reader: RunReader, name: str, x: str = "step", smooth: float | None = None
+) -> Curve:
+    """One series over an axis of `axes_of`, smoothed: `time` is seconds since the run began,
+    `clock` since 1970; a series is one value of x for each step, in a straight line between its own
+    steps."""
     table = reader.series(name)
     across = floats(table.column("step"))
     if x in TIMES:
@@ -43,7 +47,7 @@ def series_curve(reader: RunReader, name: str, x: str = "step") -> Curve:
     elif x != "step":
         across = _interpolated(across, *_points(reader, x))
     places, values = curve_arrays(across, floats(table.column("value")))
-    return Curve(name, places, values, points=is_setting(name))
+    return prepared(Curve(name, places, values, points=is_setting(name)), smooth)
 
 
 def _origin(reader: RunReader, x: str) -> float:
@@ -106,8 +110,9 @@ def result_curves(reader: RunReader) -> dict[str, Curve]:
 
 
 def build(reader: RunReader, want: Want) -> CurvesModel:
-    """`want.detail` is the axis, "" for the run's own, then the names; else the first dozen."""
-    asked, *names = want.detail or ("",)
+    """`want.detail` is the axis, "" for the run's own, then how it is smoothed, then the names;
+    else the first dozen."""
+    asked, smooth, *names = want.detail or ("", "")
     axes = axes_of(reader)
     axis = asked if asked in axes else axes[0]
     results = result_curves(reader)
@@ -118,7 +123,7 @@ def build(reader: RunReader, want: Want) -> CurvesModel:
     if not names:
         names = everything[:FIRST_NAMES]
     curves = {
-        name: results.get(name) or series_curve(reader, name, axis)
+        name: results.get(name) or series_curve(reader, name, axis, heard(smooth))
         for name in names
         if name in results or name in known
     }

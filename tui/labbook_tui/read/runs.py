@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
+
 from labbook.book.fields import Fields
 from labbook.book.runreader import RunReader
 from labbook.errors import LabbookError
-from labbook_tui.models import Glance, GlancesModel, Reading, RunsModel, Want
+from labbook_tui.models import Glance, GlancesModel, RunsModel, Want
+from labbook_tui.pauses import settle
 from labbook_tui.read.survey import Survey
-from labbook_tui.text import grouped
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book
@@ -19,10 +21,12 @@ if TYPE_CHECKING:
 __all__ = ["RunTable", "glance"]
 
 
+READ_S = 0.25
+"""A turn of reading runs for the first time: then those read so far are shown."""
+SURVEY_S = 0.15
+"""A turn of looking into them."""
 MANY = 500
-"""From so many runs on the first reading is announced."""
-FIRST = 200
-"""Of many runs so many are looked into for the first picture."""
+"""So many runs are worth keeping out of garbage collections."""
 GLANCE_S = 0.25
 """After so long, glances at further runs wait for the next turn."""
 POINTS = 8
@@ -38,24 +42,17 @@ class RunTable:
         self._model: RunsModel | None = None
         self._glances: dict[str, tuple[tuple[object, ...], Glance]] = {}
 
-    def build(self, want: Want, before: object) -> RunsModel | Reading:
-        """The model; the one before when no run changed; for a large book first an announcement."""
-        if before is None and self._model is None:
-            count = len(self._book.ids())
-            if count >= MANY:
-                words = f"reading {grouped(count)} runs; the first time in a book takes longest"
-                return Reading(words)
-        rows = tuple(self._book.summaries())
-        known = self._model
+    def build(self, want: Want, before: object) -> RunsModel:
+        """The model; the one before when no run changed. Of thousands of runs what a turn gives."""
+        known, survey = self._model, self._survey
+        found, n_left = self._book.summaries_within(READ_S)
+        rows = tuple(found)
         if known is not None and known.is_whole and known.rows == rows:
             return known
-        is_whole = known is not None or len(rows) < MANY
-        if not is_whole:
-            import pyarrow as pa
-
-            pa.default_memory_pool().release_unused()  # a large catalogue was just read
-        survey = self._survey
-        survey.update(rows if is_whole else rows[:FIRST])
+        is_whole = survey.update(rows, SURVEY_S) and not n_left
+        if is_whole and len(rows) >= MANY and (known is None or not known.is_whole):
+            pa.default_memory_pool().release_unused()
+            settle()
         self._runs = {run.id: run for run in rows}
         series, metrics = tuple(survey.series), tuple(survey.metrics)
         fields = Fields.named(survey.arguments, series, metrics, survey.texts)
@@ -68,6 +65,7 @@ class RunTable:
             survey.fold_keys,
             survey.n_dirty if is_whole else None,
             is_whole,
+            n_left,
         )
         return self._model
 
@@ -119,7 +117,7 @@ def glance(reader: RunReader, series: str) -> Glance:
 
     spark: tuple[float, ...] = ()
     if series in reader.names():
-        values = series_curve(reader, series).y
+        values = series_curve(reader, series, smooth=0.0).y
         values = values[np.isfinite(values)]
         parts = np.array_split(values, min(POINTS, len(values))) if len(values) else []
         spark = tuple(float(part.mean()) for part in parts)

@@ -6,6 +6,8 @@ time that keys need.
 
 from __future__ import annotations
 
+import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -36,8 +38,12 @@ class Survey:
         self.fold_keys: dict[str, tuple[RunSummary, str | None]] = {}
         """By run what `folding.fold_key` gives."""
 
-    def update(self, runs: Sequence[RunSummary]) -> None:
-        """Take these runs in place of those known; what is the same object is not read again."""
+    def update(self, runs: Sequence[RunSummary], seconds: float = math.inf) -> bool:
+        """Take these runs in place of those known; what is the same object is not read again.
+
+        False when the time was over before the last of them.
+        """
+        until = time.monotonic() + seconds
         present = {run.id: run for run in runs}
         for run_id in [run_id for run_id in self._runs if run_id not in present]:
             self._count(self._runs.pop(run_id), -1)
@@ -45,10 +51,13 @@ class Survey:
             known = self._runs.get(run.id)
             if known is run:
                 continue
+            if time.monotonic() > until:
+                return False
             if known is not None:
                 self._count(known, -1)
             self._count(run, 1)
             self._runs[run.id] = run
+        return True
 
     def _count(self, run: RunSummary, by: int) -> None:
         self.n_dirty += by * bool(run.dirty)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import math
+import time
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -11,6 +13,9 @@ from labbook_tui.models import Problem, Want
 from labbook_tui.palette import seg
 from labbook_tui.shown import Shown
 from labbook_tui.text import folded
+
+if TYPE_CHECKING:
+    from labbook_tui.images.picture import Picture
 
 __all__ = ["Scrolled", "View"]
 
@@ -34,9 +39,18 @@ class View(Lines, can_focus=True):
     EXPLAINED: ClassVar[list[tuple[str, str]]] = []
     """Every key of this view with what it does in full, for the help page."""
 
+    EVERY_S: ClassVar[float] = 0.0
+    """A live view whose every update repaints much does so no more often; keys do at once."""
+
     def __init__(self) -> None:
         super().__init__(id=f"view-{self.KIND}")
         self.problem = ""
+        self._drawn_at = -math.inf
+        self._is_held = False
+
+    def keys(self) -> list[tuple[str, str]]:
+        """The keys in the footer now: those of `KEYS` that have something to do."""
+        return self.KEYS
 
     def want(self, run_id: str) -> Want:
         """What the reader should read for this view."""
@@ -44,10 +58,29 @@ class View(Lines, can_focus=True):
 
     def take(self, model: object) -> None:
         """A model, or a problem in its place."""
+        is_more = not self.problem and self.is_more(model)
         self.problem = model.text if isinstance(model, Problem) else ""
         if not isinstance(model, Problem):
             self.accept(model)
-        self.redraw()
+        rest = self._drawn_at + self.EVERY_S - time.monotonic()
+        if not is_more or rest <= 0:
+            self.redraw()
+        elif not self._is_held:
+            self._is_held = True
+            self.set_timer(rest, self._let_go)
+
+    def is_more(self, model: object) -> bool:
+        """Whether it is what is shown, with more of the same: that may wait."""
+        return False
+
+    def _let_go(self) -> None:
+        if self._is_held:
+            self.redraw()
+
+    def redraw(self) -> None:
+        """Draw again, what was held back too."""
+        self._is_held, self._drawn_at = False, time.monotonic()
+        super().redraw()
 
     def accept(self, model: object) -> None:
         """Keep what is drawn."""
@@ -76,6 +109,10 @@ class View(Lines, can_focus=True):
 
     def shown(self) -> Shown | None:
         """What is shown, as data, to be written to a file."""
+        return None
+
+    def picture(self) -> Picture | None:
+        """The picture that the terminal is to draw here, in cells of this view."""
         return None
 
     def remembered(self) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from labbook_tui.example_query import kept
 from labbook_tui.models import ChosenModel
 from labbook_tui.scale import linear_axis
 
-__all__ = ["NOTHING", "ORDERS", "Look", "Rows", "arranged", "colour_limits", "missing"]
+__all__ = ["NOTHING", "ORDERS", "Look", "Rows", "arranged", "colour_limits", "missing", "steadied"]
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
+Limits = tuple[float, float, bool]
 
 ORDERS: Final = {
     "final loss": "last_loss",
@@ -85,7 +86,7 @@ def orders_of(model: ChosenModel) -> list[str]:
     return [name for name, of in columns.items() if table.column(of).null_count < table.num_rows]
 
 
-def colour_limits(values: Floats) -> tuple[float, float, bool]:
+def colour_limits(values: Floats) -> Limits:
     """Lowest and highest colour, and whether they are logarithms.
 
     The 1st and 99th percentile, so that one outlier does not make all others one colour; in logs
@@ -101,6 +102,17 @@ def colour_limits(values: Floats) -> tuple[float, float, bool]:
         return float(np.floor(2 * bottom) / 2), float(np.ceil(2 * top) / 2), True
     axis = linear_axis(low, high, 4, slack=0.5)
     return axis.low, axis.high, False
+
+
+def steadied(before: Limits, now: Limits) -> Limits:
+    """Limits of a training that goes on: they grow when they have to, and shrink when by half.
+
+    Without that, values close to a step would turn all colours back and forth.
+    """
+    if before[2] != now[2]:
+        return now
+    low, high = min(before[0], now[0]), max(before[1], now[1])
+    return now if now[1] - now[0] <= (high - low) / 2 else (low, high, now[2])
 
 
 @dataclass
@@ -122,27 +134,32 @@ class Look:
     at: int | None = None
     chart: int = 0
     as_of: int = 0
-    _limits: dict[str, tuple[float, float, bool]] = field(default_factory=dict)
+    _limits: dict[str, Limits] = field(default_factory=dict)
 
     def take(self, model: ChosenModel) -> None:
         """Newer data; the cursor stays on its example, unless it stands on the first place."""
         keep = self.example_id if self.place else None
         stays = self._stays(model)
+        kept = self._limits if stays else {}
         self.model, self._limits = model, {}
+        for measure, before in kept.items():
+            self._limits[measure] = steadied(before, self.limits_of(measure))
         if not stays:
             self.arrange(keep)
 
     def _stays(self, model: ChosenModel) -> bool:
         """Whether the order may stay as it is: rows that move each second cannot be read.
 
-        While a run goes on they are sorted anew when a quarter more has been observed.
+        While a run goes on they are sorted anew when twice as much has been observed, later when 64
+        observations more, then a quarter more: each time the whole map is painted.
         """
+        due = self.as_of + min(self.as_of, max(64, self.as_of // 4))
         return (
             model.summary.state == "running"
             and not (self.only_wrong or self.pattern)
             and list(model.grids) == list(self.model.grids)
             and np.array_equal(model.ids, self.model.ids)
-            and self.as_of <= len(model.steps) < 1.25 * self.as_of
+            and self.as_of <= len(model.steps) < due
         )
 
     def arrange(self, keep: int | None = None) -> None:
@@ -180,11 +197,11 @@ class Look:
         return last if self.at is None else min(self.at, last)
 
     @property
-    def limits(self) -> tuple[float, float, bool]:
+    def limits(self) -> Limits:
         """The ends of the colours for the present measure; over all examples, so that they stay."""
         return self.limits_of(self.measure)
 
-    def limits_of(self, measure: str) -> tuple[float, float, bool]:
+    def limits_of(self, measure: str) -> Limits:
         """The same for any measure; computed once for a model."""
         if measure not in self._limits:
             fixed = measure in {"confidence", "correct"}

@@ -36,7 +36,7 @@ def map_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     values = model.grids[look.measure][shown]
     if is_log:
         values = np.log10(np.maximum(values, 1e-30))
-    pixels = np.repeat(resample(values, grid), stretch, axis=0)
+    pixels = np.repeat(resample(values, grid.whole), stretch, axis=0)
     colours, shades = _colours(look.measure, ink)
     pointer = (look.place - look.top) * stretch // per_line
     lines: list[Line] = [head_line(look, width, ink, len(shown))]

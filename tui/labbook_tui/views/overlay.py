@@ -16,8 +16,9 @@ from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.overlay_legend import figures_of, legend_lines
 from labbook_tui.palette import seg
 from labbook_tui.shown import Shown
+from labbook_tui.smooth import told
 from labbook_tui.views.base import View
-from labbook_tui.views.curves import WEIGHTS
+from labbook_tui.views.spanned import WEIGHTS
 
 __all__ = ["OverlayView", "clipped"]
 
@@ -85,7 +86,7 @@ class OverlayView(View):
 
     def wanted(self) -> tuple[str, tuple[str, ...]]:
         """Kind and details of the model."""
-        return self.KIND, (self.axis, self.name_asked)
+        return self.KIND, (self.axis, self.name_asked, told(self.options.smooth))
 
     def accept(self, model: object) -> None:
         """Keep the model."""
@@ -193,7 +194,7 @@ class OverlayView(View):
         """By length, none, 0.6, 0.9, 0.99."""
         following = WEIGHTS[(WEIGHTS.index(self.options.smooth) + 1) % len(WEIGHTS)]
         self.options = replace(self.options, smooth=following)
-        self.redraw()
+        self._ask()
 
     def action_raw(self) -> None:
         """Raw values behind the smooth lines, or not."""
