@@ -19,7 +19,8 @@ EDGE = Rule(
     stage="rate",
     says="the learning rate is at the edge: twice as much, or itself, breaks the training",
     formula="a sweep of 80 steps from 0.1 to 10⁴ times the rate (or to a rate of 1) "
-    "diverges (not finite, or smoothed loss > 4·best and > 2·first) at ≤ `times` times the rate, and so do 60 steps at that rate",
+    "diverges (not finite, or smoothed loss > 4·best and > 2·first) at ≤ `times` "
+    "times the rate, and so do 60 steps at that rate",
     limits={"times": 2.0},
     needs=("loader", "optimizer"),
     follows=("data/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*"),
