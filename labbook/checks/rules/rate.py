@@ -18,8 +18,9 @@ EDGE = Rule(
     kind="probe",
     stage="rate",
     says="the learning rate is at the edge: twice as much, or itself, breaks the training",
-    formula="a sweep of 80 steps from 0.1 to 10⁴ times the rate diverges (not finite, or smoothed "
-    "loss > 4·best and > 2·first) at ≤ `times` times the rate, and so do 60 steps at that rate",
+    formula="a sweep of 80 steps from 0.1 to 10⁴ times the rate (or to a rate of 1) "
+    "diverges (not finite, or smoothed loss > 4·best and > 2·first) at ≤ `times` "
+    "times the rate, and so do 60 steps at that rate",
     limits={"times": 2.0},
     needs=("loader", "optimizer"),
     follows=("data/*", "loss/*", "grad/*", "model/*", "init/*", "loop/*"),
@@ -72,11 +73,12 @@ def sweep(bench: Bench) -> Sweep:
         raise Cannot("the optimizer has no learning rate")
     batches = bench.first(STEPS)
     smooth: list[float] = []
+    highest = max(HIGHEST, 1 / max(float(max(rates)), 1e-9))
     diverged = math.inf
     started = time.monotonic()
     for n in range(STEPS):
         bench.tick()
-        factor = _factor(n)
+        factor = _factor(n, highest)
         _scale(optimizer, rates, factor)
         loss = bench.step(model, optimizer, batches[n % len(batches)])
         if n == 2:
@@ -85,7 +87,7 @@ def sweep(bench: Bench) -> Sweep:
         if _breaks(smooth):
             diverged = factor
             break
-    return Sweep(float(max(rates)), diverged, _moved(smooth))
+    return Sweep(float(max(rates)), diverged, _moved(smooth, highest))
 
 
 @EDGE.on_subject
@@ -124,8 +126,8 @@ def low(bench: Bench, limits: Limits) -> Iterator[Finding]:
     )
 
 
-def _factor(n: int) -> float:
-    return float(LOWEST * (HIGHEST / LOWEST) ** (n / (STEPS - 1)))
+def _factor(n: int, highest: float) -> float:
+    return float(LOWEST * (highest / LOWEST) ** (n / (STEPS - 1)))
 
 
 def _scale(optimizer: object, rates: list[float], factor: float) -> None:
@@ -141,12 +143,12 @@ def _breaks(smooth: list[float]) -> bool:
     return len(smooth) > 5 and last > 4 * min(smooth) and last > 2 * smooth[0]
 
 
-def _moved(smooth: list[float]) -> float:
+def _moved(smooth: list[float], highest: float) -> float:
     finite = [v for v in smooth if math.isfinite(v)]
     if not finite or finite[0] - min(finite) <= 1e-3 * max(abs(finite[0]), 1e-12):
         return math.inf
     gained = finite[0] - min(finite)
-    return next(_factor(n) for n, v in enumerate(smooth) if v <= smooth[0] - 0.1 * gained)
+    return next(_factor(n, highest) for n, v in enumerate(smooth) if v <= smooth[0] - 0.1 * gained)
 
 
 def _diverges(bench: Bench, factor: float) -> bool:
