@@ -1,0 +1,299 @@
+"""Mistakes in the training loop."""
+
+from tests.planted.faults.families import BROKEN_GRAPH, NO_UPDATE
+from tests.planted.program import Fault
+
+STALE = "stale gradient"
+
+FAULTS = (
+    Fault(
+        "mlp-no-zero-grad",
+        "mlp",
+        (("            optimizer.zero_grad()\n", ""),),
+        ("loop/stale-grad",),
+        "gradients are never cleared",
+        STALE,
+    ),
+    Fault(
+        "cnn-zero-grad-per-epoch",
+        "cnn",
+        (
+            ("            optimizer.zero_grad()\n", ""),
+            ("        model.train()\n", "        model.train()\n        optimizer.zero_grad()\n"),
+        ),
+        ("loop/stale-grad",),
+        "gradients are cleared once per epoch",
+        STALE,
+    ),
+    Fault(
+        "gru-zero-grad-now-and-then",
+        "gru",
+        (
+            (
+                "            optimizer.zero_grad()\n",
+                "            if step % 4 == 0:\n                optimizer.zero_grad()\n",
+            ),
+        ),
+        ("loop/stale-grad",),
+        "clears every fourth step but steps every time: half of an accumulation",
+        STALE,
+    ),
+    Fault(
+        "regression-zero-grad-not-called",
+        "regression",
+        (("            net.zero_grad()\n", "            net.zero_grad\n"),),
+        ("loop/stale-grad",),
+        "the parentheses are missing",
+        STALE,
+    ),
+    Fault(
+        "lm-accumulates-for-ever",
+        "lm",
+        (("        optimizer.zero_grad(set_to_none=True)\n", ""),),
+        ("loop/stale-grad",),
+        "accumulation without a clear after the step",
+        STALE,
+    ),
+    Fault(
+        "tagger-no-zero-grad",
+        "tagger",
+        (("            optimizer.zero_grad()\n", ""),),
+        ("loop/stale-grad",),
+        "gradients are never cleared, with a model that returns its loss",
+        STALE,
+    ),
+    Fault(
+        "unet-clears-half",
+        "unet",
+        (("for p in model.parameters():\n", "for p in model.down.parameters():\n"),),
+        ("loop/stale-grad",),
+        "clears the gradients of the encoder alone",
+        STALE,
+    ),
+    Fault(
+        "fraud-clears-another-optimizer",
+        "fraud",
+        (
+            (
+                "        optimizer.zero_grad()\n",
+                "        make_optimizer(Detector()).zero_grad()\n",
+            ),
+        ),
+        ("loop/stale-grad",),
+        "clears the gradients of another model",
+        STALE,
+    ),
+    Fault(
+        "vae-clears-before-step",
+        "vae",
+        (
+            ("            optimizer.zero_grad()\n", ""),
+            (
+                "            loss.backward()\n",
+                "            loss.backward()\n            optimizer.zero_grad()\n",
+            ),
+        ),
+        (*NO_UPDATE, *BROKEN_GRAPH),
+        "the gradient is cleared between backward and step, so no step does anything",
+    ),
+    Fault(
+        "mlp-no-step",
+        "mlp",
+        (("            optimizer.step()\n", ""),),
+        NO_UPDATE,
+        "the optimizer never steps",
+    ),
+    Fault(
+        "cnn-step-not-called",
+        "cnn",
+        (("            optimizer.step()\n", "            optimizer.step\n"),),
+        NO_UPDATE,
+        "the parentheses are missing",
+    ),
+    Fault(
+        "resnet-steps-the-scheduler-alone",
+        "resnet",
+        (("        optimizer.step()\n", ""),),
+        NO_UPDATE,
+        "the schedule steps, the optimizer does not",
+    ),
+    Fault(
+        "autoencoder-no-backward",
+        "autoencoder",
+        (("            loss.backward()\n", "            loss.backward\n"),),
+        (*NO_UPDATE, *BROKEN_GRAPH),
+        "the parentheses are missing",
+    ),
+    Fault(
+        "mlp-fresh-optimizer",
+        "mlp",
+        (
+            (
+                "            optimizer.zero_grad()\n",
+                "            optimizer = torch.optim.SGD(make_model().parameters(), lr=0.1)\n"
+                "            optimizer.zero_grad()\n",
+            ),
+        ),
+        (*NO_UPDATE, "optim/missing-parameters", "loop/stale-grad"),
+        "every step makes a new model's optimizer",
+    ),
+    Fault(
+        "regression-trains-a-copy",
+        "regression",
+        (
+            ("import numpy as np\n", "import copy\n\nimport numpy as np\n"),
+            (
+                "    net.train()\n    step = 0\n",
+                "    net = copy.deepcopy(net).train()\n    step = 0\n",
+            ),
+        ),
+        NO_UPDATE,
+        "gradients go to a copy of the model",
+    ),
+    Fault(
+        "regression-loss-made-anew",
+        "regression",
+        (
+            (
+                "            loss = mse(prediction, y)\n",
+                "            loss = torch.tensor(mse(prediction, y).item(), requires_grad=True)\n",
+            ),
+        ),
+        (*BROKEN_GRAPH, *NO_UPDATE),
+        "the loss is a new tensor without a history",
+    ),
+    Fault(
+        "fraud-detached-output",
+        "fraud",
+        (
+            (
+                "        loss = criterion(model(x), y)\n",
+                "        loss = criterion(model(x).detach().requires_grad_(), y)\n",
+            ),
+        ),
+        (*BROKEN_GRAPH, *NO_UPDATE),
+        "the output is detached, and made to require a gradient so that backward runs",
+    ),
+    Fault(
+        "resnet-trains-in-eval-mode",
+        "resnet",
+        (
+            (
+                "    model.train()\n    batches = batches_forever",
+                "    model.eval()\n    batches = batches_forever",
+            ),
+        ),
+        ("loop/train-in-eval",),
+        "batch norm uses its initial statistics throughout training",
+    ),
+    Fault(
+        "cnn-stays-in-eval-mode",
+        "cnn",
+        (
+            (
+                "    done = 0\n    while done < n_steps:\n        model.train()\n",
+                "    done = 0\n    model.train()\n    while done < n_steps:\n",
+            ),
+            (
+                "            done += 1\n",
+                "            done += 1\n            if done % 10 == 0:\n                evaluate(model)\n",
+            ),
+        ),
+        ("loop/train-in-eval",),
+        "the first evaluation leaves the model in eval mode for the rest of training",
+    ),
+    Fault(
+        "fraud-stays-in-eval-mode",
+        "fraud",
+        (
+            (
+                "    left = n_steps\n    while left > 0:\n        model.train()\n",
+                "    left = n_steps\n    model.train()\n    evaluate(model)\n    while left > 0:\n",
+            ),
+        ),
+        ("loop/train-in-eval",),
+        "an evaluation before training leaves the model in eval mode",
+    ),
+    Fault(
+        "resnet-accumulates-unscaled",
+        "resnet",
+        (
+            (
+                "        inputs, targets = next(batches)\n"
+                "        optimizer.zero_grad(set_to_none=True)\n"
+                "        outputs = model(inputs)\n"
+                "        loss = criterion(outputs, targets)\n"
+                "        loss.backward()\n",
+                "        optimizer.zero_grad(set_to_none=True)\n"
+                "        for _ in range(8):\n"
+                "            inputs, targets = next(batches)\n"
+                "            outputs = model(inputs)\n"
+                "            loss = criterion(outputs, targets)\n"
+                "            loss.backward()\n",
+            ),
+        ),
+        ("loop/accum-scale",),
+        "eight micro-batches are summed, not averaged: eight times the learning rate",
+    ),
+    Fault(
+        "regression-accumulates-unscaled",
+        "regression",
+        (
+            (
+                "            net.zero_grad()\n            loss.backward()\n            optimizer.step()\n",
+                "            loss.backward()\n"
+                "            if step % 4 == 3:\n"
+                "                optimizer.step()\n"
+                "                optimizer.zero_grad()\n",
+            ),
+            ("lr=0.05", "lr=0.1"),
+        ),
+        ("loop/accum-scale",),
+        "the loss is not divided by the number of micro-batches",
+    ),
+    Fault(
+        "resnet-batch-norm-of-two",
+        "resnet",
+        (
+            ("batch_size=48", "batch_size=2"),
+            (
+                "        inputs, targets = next(batches)\n"
+                "        optimizer.zero_grad(set_to_none=True)\n"
+                "        outputs = model(inputs)\n"
+                "        loss = criterion(outputs, targets)\n"
+                "        loss.backward()\n",
+                "        optimizer.zero_grad(set_to_none=True)\n"
+                "        for _ in range(16):\n"
+                "            inputs, targets = next(batches)\n"
+                "            outputs = model(inputs)\n"
+                "            loss = criterion(outputs, targets) / 16\n"
+                "            loss.backward()\n",
+            ),
+        ),
+        ("loop/accum-batchnorm",),
+        "accumulates 32 examples, but batch norm sees two at a time",
+    ),
+    Fault(
+        "moons-one-batch",
+        "moons",
+        (
+            ("        for xb, yb in train_batches:\n", "        for xb, yb in [first] * 20:\n"),
+            ("    i = 0\n", "    i = 0\n    first = next(iter(train_batches))\n"),
+        ),
+        ("loop/one-batch", "data/same-order"),
+        "trains on its first batch over and over, left from a first try",
+    ),
+    Fault(
+        "mlp-stops-after-one-batch",
+        "mlp",
+        (
+            (
+                "            step += 1\n            if step >= n_steps:\n                break\n",
+                "            step += 1\n            break\n",
+            ),
+            ("shuffle=True", "shuffle=False"),
+        ),
+        ("loop/one-batch", "data/same-order"),
+        "each epoch ends after its first batch, which is always the same",
+    ),
+)

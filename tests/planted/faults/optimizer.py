@@ -1,0 +1,317 @@
+"""Mistakes in the optimizer and its schedule."""
+
+from tests.planted.faults.families import NOT_IN_OPTIMIZER, OVERFIT, TOO_HIGH, TOO_LOW
+from tests.planted.program import Fault
+
+MISSING = "frozen or missing parameters"
+
+FAULTS = (
+    Fault(
+        "mlp-head-alone",
+        "mlp",
+        (("Adam(model.parameters()", "Adam(model[-1].parameters()"),),
+        NOT_IN_OPTIMIZER,
+        "the optimizer has the last layer alone",
+        MISSING,
+    ),
+    Fault(
+        "gru-embedding-left-out",
+        "gru",
+        (
+            (
+                "    return torch.optim.Adam(model.parameters(), lr=5e-3)\n",
+                "    parameters = list(model.gru.parameters()) + list(model.out.parameters())\n"
+                "    return torch.optim.Adam(parameters, lr=5e-3)\n",
+            ),
+        ),
+        NOT_IN_OPTIMIZER,
+        "a list of parts forgets the embedding",
+        MISSING,
+    ),
+    Fault(
+        "autoencoder-encoder-alone",
+        "autoencoder",
+        (("Adam(model.parameters()", "Adam(model.encoder.parameters()"),),
+        NOT_IN_OPTIMIZER,
+        "the decoder is not trained",
+        MISSING,
+    ),
+    Fault(
+        "cnn-parameters-of-another-net",
+        "cnn",
+        (("Adam(model.parameters()", "Adam(Net().parameters()"),),
+        (*NOT_IN_OPTIMIZER, "optim/no-update"),
+        "the optimizer has the parameters of another net",
+        MISSING,
+    ),
+    Fault(
+        "lm-second-group-forgotten",
+        "lm",
+        (('        {"params": plain, "weight_decay": 0.0},\n', ""),),
+        NOT_IN_OPTIMIZER,
+        "biases and norms are split off for no decay, then left out",
+        MISSING,
+    ),
+    Fault(
+        "resnet-layer-added-later",
+        "resnet",
+        (
+            (
+                "    scheduler = torch.optim.lr_scheduler.Cosine",
+                "    model.head = nn.Linear(24, len(SHAPES))\n    scheduler = torch.optim.lr_scheduler.Cosine",
+            ),
+        ),
+        (*NOT_IN_OPTIMIZER, "optim/no-update", "grad/none"),
+        "the head is replaced after the optimizer was made",
+        MISSING,
+    ),
+    Fault(
+        "tagger-all-but-head-frozen",
+        "tagger",
+        (
+            (
+                "        self.classifier = nn.Linear(width, len(TAGS))\n",
+                "        for p in self.parameters():\n"
+                "            p.requires_grad = False\n"
+                "        self.classifier = nn.Linear(width, len(TAGS))\n",
+            ),
+        ),
+        NOT_IN_OPTIMIZER,
+        "everything but the head is frozen, though nothing was trained before",
+        MISSING,
+    ),
+    Fault(
+        "unet-frozen-by-mistake",
+        "unet",
+        (
+            (
+                "    return torch.optim.RMSprop(model.parameters(), lr=1e-3)\n",
+                "    for name, p in model.named_parameters():\n"
+                "        p.requires_grad = 'weight' not in name\n"
+                "    return torch.optim.RMSprop(model.parameters(), lr=1e-3)\n",
+            ),
+        ),
+        NOT_IN_OPTIMIZER,
+        "a filter by name freezes every weight and leaves the biases",
+        MISSING,
+    ),
+    Fault(
+        "vae-frozen-decoder",
+        "vae",
+        (
+            (
+                "    return optim.Adam(model.parameters(), lr=2e-3)\n",
+                "    for layer in (model.fc1, model.fc3, model.fc4):\n"
+                "        layer.requires_grad_(False)\n"
+                "    return optim.Adam(model.parameters(), lr=2e-3)\n",
+            ),
+        ),
+        NOT_IN_OPTIMIZER,
+        "frozen for a trial, and left so",
+        MISSING,
+    ),
+    Fault(
+        "lm-layers-in-a-list",
+        "lm",
+        (("nn.ModuleList([Layer(width) for _ in range(2)])", "[Layer(width) for _ in range(2)]"),),
+        NOT_IN_OPTIMIZER,
+        "layers in a plain list are not registered",
+        MISSING,
+    ),
+    Fault(
+        "regression-layers-in-a-dict",
+        "regression",
+        (
+            (
+                "        self.hidden1 = nn.Linear(4, 48)\n        self.hidden2 = nn.Linear(48, 48)\n",
+                '        self.hidden = {"1": nn.Linear(4, 48), "2": nn.Linear(48, 48)}\n',
+            ),
+            ("self.hidden1(x)", 'self.hidden["1"](x)'),
+            ("self.hidden2(x)", 'self.hidden["2"](x)'),
+        ),
+        NOT_IN_OPTIMIZER,
+        "layers in a plain dict are not registered",
+        MISSING,
+    ),
+    Fault(
+        "tagger-tensor-not-parameter",
+        "tagger",
+        (
+            (
+                "        self.positions = nn.Parameter(torch.randn(16, width) * 0.02)\n",
+                "        self.positions = [nn.Parameter(torch.randn(width) * 0.02) for _ in range(16)]\n",
+            ),
+            (
+                "self.positions[: input_ids.shape[1]]",
+                "torch.stack(self.positions[: input_ids.shape[1]])",
+            ),
+        ),
+        NOT_IN_OPTIMIZER,
+        "position embeddings in a plain list are not registered",
+        MISSING,
+    ),
+    Fault(
+        "mlp-rate-too-low",
+        "mlp",
+        (("LEARNING_RATE = 1e-3", "LEARNING_RATE = 1e-8"),),
+        TOO_LOW,
+        "the learning rate is a hundred thousand times too low",
+    ),
+    Fault(
+        "lm-rate-too-low",
+        "lm",
+        (("lr=3e-3", "lr=3e-7"),),
+        TOO_LOW,
+        "the learning rate is ten thousand times too low",
+    ),
+    Fault(
+        "regression-rate-of-another-optimizer",
+        "regression",
+        (("lr=0.05, momentum=0.9", "lr=1e-5"),),
+        TOO_LOW,
+        "plain SGD with a rate for Adam",
+    ),
+    Fault(
+        "gru-rate-zero",
+        "gru",
+        (("lr=5e-3", "lr=0"),),
+        (*TOO_LOW, "optim/no-update"),
+        "the learning rate is an integer division that came to zero",
+    ),
+    Fault(
+        "cnn-rate-too-high",
+        "cnn",
+        (("lr=2e-3", "lr=0.5"),),
+        TOO_HIGH,
+        "a learning rate for SGD, given to Adam",
+    ),
+    Fault(
+        "mlp-rate-too-high",
+        "mlp",
+        (("LEARNING_RATE = 1e-3", "LEARNING_RATE = 10"),),
+        TOO_HIGH,
+        "a learning rate of ten",
+    ),
+    Fault(
+        "resnet-rate-too-high",
+        "resnet",
+        (("lr=0.05", "lr=30.0"),),
+        TOO_HIGH,
+        "a learning rate of thirty",
+    ),
+    Fault(
+        "regression-momentum-near-one",
+        "regression",
+        (("momentum=0.9", "momentum=0.9999"),),
+        (*TOO_HIGH, "optim/momentum"),
+        "momentum of 0.9999 never forgets the first steps",
+    ),
+    Fault(
+        "fraud-decays-away",
+        "fraud",
+        (("weight_decay=1e-2", "weight_decay=30.0"),),
+        ("optim/decay", *OVERFIT),
+        "weight decay of thirty takes six per cent of each weight at every step",
+    ),
+    Fault(
+        "resnet-decays-away",
+        "resnet",
+        (("weight_decay=5e-4", "weight_decay=0.5"),),
+        ("optim/decay", *OVERFIT),
+        "weight decay a thousand times the usual",
+    ),
+    Fault(
+        "mlp-penalty-too-strong",
+        "mlp",
+        (
+            (
+                "            loss = loss_fn(logits, y)\n",
+                "            penalty = sum(p.abs().sum() for p in model.parameters())\n"
+                "            loss = loss_fn(logits, y) + 0.1 * penalty\n",
+            ),
+        ),
+        ("optim/decay", *OVERFIT, "loss/no-progress", "out/constant", "loop/loss-differs"),
+        "an L1 penalty that outweighs the loss",
+    ),
+    Fault(
+        "regression-clips-to-nothing",
+        "regression",
+        (
+            (
+                "            optimizer.step()\n",
+                "            nn.utils.clip_grad_norm_(net.parameters(), 1e-4)\n"
+                "            optimizer.step()\n",
+            ),
+        ),
+        ("optim/grad-clip-always", "optim/update-ratio", *TOO_LOW),
+        "the gradient is clipped to a norm of 1e-4",
+    ),
+    Fault(
+        "resnet-clips-values-to-nothing",
+        "resnet",
+        (
+            (
+                "        optimizer.step()\n",
+                "        nn.utils.clip_grad_value_(model.parameters(), 1e-6)\n"
+                "        optimizer.step()\n",
+            ),
+        ),
+        ("optim/grad-clip-always", "optim/update-ratio", *TOO_LOW),
+        "each element of the gradient is clipped to 1e-6",
+    ),
+    Fault(
+        "cnn-schedule-per-step",
+        "cnn",
+        (
+            (
+                "            done += 1\n        scheduler.step()\n",
+                "            done += 1\n            scheduler.step()\n",
+            ),
+        ),
+        ("optim/schedule-horizon",),
+        "a schedule in epochs is stepped per batch",
+    ),
+    Fault(
+        "mlp-schedule-per-step",
+        "mlp",
+        (
+            (
+                "    step = 0\n",
+                "    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma=0.9)\n"
+                "    step = 0\n",
+            ),
+            (
+                "            optimizer.step()\n",
+                "            optimizer.step()\n            scheduler.step()\n",
+            ),
+        ),
+        ("optim/schedule-horizon",),
+        "a decay of 0.9 an epoch is applied at every batch",
+    ),
+    Fault(
+        "resnet-schedule-too-short",
+        "resnet",
+        (
+            (
+                "CosineAnnealingLR(optimizer, T_max=n_steps)",
+                "PolynomialLR(optimizer, total_iters=n_steps // 8, power=2)",
+            ),
+        ),
+        ("optim/schedule-horizon",),
+        "the schedule ends after an eighth of the training",
+    ),
+    Fault(
+        "lm-warm-up-never-ends",
+        "lm",
+        (("    warm_up = max(1, n_steps // 20)\n", "    warm_up = 200_000\n"),),
+        ("optim/schedule-horizon", *TOO_LOW),
+        "the warm-up of a larger run outlasts this one",
+    ),
+    Fault(
+        "tagger-schedule-not-stepped",
+        "tagger",
+        (("            scheduler.step()\n", ""),),
+        ("optim/schedule-horizon",),
+        "a schedule is made and never stepped, so training stays at the first warm-up rate",
+    ),
+)
