@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labbook import dynamics
     from labbook.book.reading import open_book as open  # labbook.open is its name
+    from labbook.checks.checking import check
+    from labbook.checks.finding import Report
+    from labbook.checks.subject import Subject, subject
     from labbook.client.current import current, log
     from labbook.client.run import Run
     from labbook.client.start import start
@@ -25,8 +28,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "LabbookError",
+    "Report",
     "Run",
     "Skip",
+    "Subject",
+    "check",
     "current",
     "dynamics",
     "evaluation",
@@ -34,13 +40,17 @@ __all__ = [
     "open",
     "seed",
     "start",
+    "subject",
 ]
 
 # imported at first use: `import labbook` itself costs milliseconds
 _PUBLIC = {
     "LabbookError": "labbook.errors",
+    "Report": "labbook.checks.finding",
     "Run": "labbook.client.run",
     "Skip": "labbook.errors",
+    "Subject": "labbook.checks.subject",
+    "check": "labbook.checks.checking",
     "current": "labbook.client.current",
     "dynamics": "labbook.dynamics",
     "evaluation": "labbook.watch.evaluation",
@@ -48,6 +58,7 @@ _PUBLIC = {
     "open": "labbook.book.reading:open_book",
     "seed": "labbook.conditions.seeds",
     "start": "labbook.client.start",
+    "subject": "labbook.checks.subject",
 }
 
 

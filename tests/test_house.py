@@ -38,16 +38,19 @@ ARROWS = {
     },
     "labbook.compare": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
     "labbook.dynamics": GROUND | {"labbook.journal", "labbook.book"},
+    "labbook.checks": GROUND
+    | {"labbook.journal", "labbook.book", "labbook.client", "labbook.dynamics"}
+    | {"labbook.compare"},
     "labbook.export": GROUND | {"labbook.book"},
     "labbook.restore": GROUND | {"labbook.journal", "labbook.book", "labbook.conditions"},
     "labbook.upkeep": GROUND
     | {"labbook.journal", "labbook.book", "labbook.client", "labbook.conditions"},
     "labbook.cli": {"*"},
     "labbook": {"labbook.errors", "labbook.conditions", "labbook.client", "labbook.book"}
-    | {"labbook.watch"},
+    | {"labbook.watch", "labbook.checks"},
     "labbook_tui": GROUND
     | {"labbook.journal", "labbook.book", "labbook.dynamics", "labbook.compare", "labbook.upkeep"}
-    | {"labbook.restore"},
+    | {"labbook.restore", "labbook.checks"},
     "labbook_hooks": GROUND | {"labbook.client"},
 }
 """Package -> the packages of ours that it may import, lazily or not."""
@@ -65,6 +68,7 @@ THIRD_PARTY = {
     | {"lm_eval"},
     "labbook.compare": {"pyarrow", "numpy"},
     "labbook.dynamics": {"pyarrow", "numpy"},
+    "labbook.checks": {"pyarrow", "numpy", "torch", "pytest"},
     "labbook.export": {"pyarrow", "duckdb"},
     "labbook.restore": {"pyarrow", "numpy"},
     "labbook.upkeep": {"pyarrow", "git"},

@@ -8,6 +8,7 @@ that labbook adds.
 """
 
 import argparse
+from collections.abc import Iterable, Iterator
 
 import torch
 from sklearn.datasets import load_digits
@@ -52,6 +53,24 @@ def shifted(images: torch.Tensor) -> torch.Tensor:
     return torch.roll(images, (dy, dx), dims=(2, 3))
 
 
+def train(
+    model: nn.Module, optimizer: torch.optim.Optimizer, loader: Iterable, n_steps: int
+) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """Take optimizer steps, and yield (step, epoch, loss) after each."""
+    step = epoch = 0
+    while step < n_steps:
+        for images, labels in loader:
+            loss = F.cross_entropy(model(shifted(images)), labels)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+            yield step, epoch, loss
+            if step == n_steps:
+                return
+        epoch += 1
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=120)
@@ -63,8 +82,8 @@ def main() -> None:
 
     torch.set_num_threads(1)  # so small a network is slower on more
     torch.manual_seed(args.seed)
-    train, val = digits()
-    loader = DataLoader(train, args.batch_size, shuffle=True, drop_last=True)
+    train_set, val = digits()
+    loader = DataLoader(train_set, args.batch_size, shuffle=True, drop_last=True)
     model = network(args.width)
     optimizer = torch.optim.AdamW(model.parameters(), args.lr)
     n_steps = args.epochs * len(loader)
@@ -75,21 +94,14 @@ def main() -> None:
     chosen = run.choose(val, n=64)  # labbook: 64 digits to follow, the same in every run
     run.follow(model, optimizer)  # labbook: the net, its gradients, and what it is given
 
-    step = 0
-    for epoch in range(args.epochs):
-        for images, labels in run.loader(loader):  # labbook
-            loss = F.cross_entropy(model(shifted(images)), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            step += 1
-            run.log(loss=loss, lr=schedule.get_last_lr()[0], epoch=epoch, step=step)  # labbook
-            if step % 50 == 0:
-                chosen.observe(model, F.cross_entropy, step=step)  # labbook
-            if step % save_every == 0:
-                run.save(model.state_dict(), step=step)  # labbook
-        if epoch % 10 == 9 or epoch == args.epochs - 1:
+    for step, epoch, loss in train(model, optimizer, run.loader(loader), n_steps):  # labbook
+        schedule.step()
+        run.log(loss=loss, lr=schedule.get_last_lr()[0], epoch=epoch, step=step)  # labbook
+        if step % 50 == 0:
+            chosen.observe(model, F.cross_entropy, step=step)  # labbook
+        if step % save_every == 0:
+            run.save(model.state_dict(), step=step)  # labbook
+        if step % (10 * len(loader)) == 0 or step == n_steps:
             print(f"epoch {epoch + 1} of {args.epochs}: loss {loss.item():.4f}")
     run.finish()  # labbook
 

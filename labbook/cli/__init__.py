@@ -30,6 +30,7 @@ VERBS = {
     "Evaluate": {
         "watch": ("labbook.cli.watching:watch", "Evaluate checkpoints as they appear."),
         "evaluate": ("labbook.cli.watching:evaluate", "Evaluate some checkpoints now."),
+        "check": ("labbook.cli.checking:check", "Check a run or a program for mistakes."),
         "best": ("labbook.cli.ranking:best", "Show the best checkpoint, and by how much."),
     },
     "Repeat": {

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from labbook.client.activations import Probe, Units
+from labbook.client.alarms import Alarms
 from labbook.client.arriving import Arriving
 from labbook.client.compiled import has_compiled, is_compiled, is_compiled_elsewhere
 from labbook.client.hook import Hook, is_training_pass
@@ -100,6 +101,7 @@ class Follower:
         self._is_given = bool(optimizers)
         self._n_faults = 0
         self._was_nonfinite = False
+        self._alarms = Alarms(writer, tell, options.prefix)
         self._thread = threading.get_ident()
         self._forward_handle: Any = None
         self._leaf_handles: list[Any] = []
@@ -338,6 +340,8 @@ class Follower:
         prefix = self._options.prefix
         for names, values in sample.rows(found):
             self._writer.row("model", _prefixed(names, prefix), values, step)
+        host = {name: found.get(name, value) for name, value in sample.host.items()}
+        self._alarms.look(host, step)
         first = sample.first_nonfinite(found)
         if first is not None and not self._was_nonfinite:
             text = f"values that are not finite, first {first.text}"

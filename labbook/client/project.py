@@ -8,6 +8,9 @@ file_mib = 10               # a larger untracked or modified file is left out
 total_mib = 100
 seconds = 2.0
 leave_out = ["*.npy"]       # untracked names, besides those that often hold secrets
+
+[tool.labbook.check]        # see labbook.checks.settings
+skip = ["fit/*"]
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from labbook.errors import MisuseError
 
 __all__ = ["Project", "read_project"]
 
-_KEYS: Final = ("dirty", "snapshot")
+_KEYS: Final = ("dirty", "snapshot", "check")
 _SNAPSHOT_KEYS: Final = ("file_mib", "total_mib", "seconds", "leave_out")
+_CHECK_KEYS: Final = ("allow", "skip", "set")
 
 
 class Project(NamedTuple):
@@ -33,6 +37,7 @@ class Project(NamedTuple):
     dirty: str | None = None
     limits: Limits | None = None
     complaint: str | None = None
+    check: Mapping[str, Any] | None = None
 
 
 def read_project(folder: str | os.PathLike[str]) -> Project:
@@ -54,7 +59,11 @@ def read_project(folder: str | os.PathLike[str]) -> Project:
     except (OSError, ValueError, AttributeError) as error:
         return Project(complaint=f"{path} cannot be read, its settings do not count: {error}")
     _check(path, "tool.labbook", table, _KEYS)
-    return Project(_dirty(path, table.get("dirty")), _limits(path, table.get("snapshot")))
+    return Project(
+        _dirty(path, table.get("dirty")),
+        _limits(path, table.get("snapshot")),
+        check=_checks(path, table.get("check")),
+    )
 
 
 def _nearest(folder: Path) -> Path | None:
@@ -81,6 +90,27 @@ def _dirty(path: Path, value: Any) -> str | None:
             f"{path}: [tool.labbook] dirty = {value!r}: expected 'warn', 'refuse' or 'allow'"
         )
     return None if value is None else str(value)
+
+
+def _checks(path: Path, table: Any) -> Mapping[str, Any] | None:
+    if table is None:
+        return None
+    where = "tool.labbook.check"
+    _check(path, where, table, _CHECK_KEYS)
+    skip, limits = table.get("skip", []), table.get("set", {})
+    if not isinstance(skip, list) or not all(isinstance(each, str) for each in skip):
+        raise MisuseError(f"{path}: [{where}] skip must be a list of rules")
+    if not isinstance(limits, Mapping) or not all(
+        isinstance(value, int | float) and not isinstance(value, bool) for value in limits.values()
+    ):
+        raise MisuseError(f'{path}: [{where}.set] takes numbers: "data/unshuffled.z" = 6')
+    allow = table.get("allow", {})
+    if not isinstance(allow, Mapping) or not all(
+        isinstance(reason, str) and reason.strip() for reason in allow.values()
+    ):
+        raise MisuseError(f"{path}: [{where}.allow] takes a rule and a reason, in words")
+    result: Mapping[str, Any] = table
+    return result
 
 
 def _limits(path: Path, table: Any) -> Limits | None:

@@ -105,6 +105,8 @@ def start(
     home = identity.make_book(settled.book)
     place = joining.place(os.environ)
     conditions = {"started_ns": began_ns, **_conditions(frame, found, home, place, settled)}
+    if project.check and project.check.get("allow"):
+        conditions["check"] = {"allow": dict(project.check["allow"])}
     if seeded is not None:
         conditions["seeds"] = {**conditions["seeds"], "seeded": seeded}
     if place.rank == 0:

@@ -1,0 +1,1 @@
+"""`labbook check`: the craft of training nets as rules that run; see `labbook.checks.rule`."""
