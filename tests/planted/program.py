@@ -11,6 +11,9 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 
+Edits = tuple[tuple[str, str], ...]
+"""(old, new) in turn: each old occurs exactly once in the base."""
+
 
 @dataclass(frozen=True)
 class Fault:
@@ -18,7 +21,7 @@ class Fault:
 
     name: str
     base: str
-    edits: tuple[tuple[str, str], ...]  # (old, new): old occurs exactly once in the base
+    edits: Edits
     rules: tuple[str, ...]  # any of these names the mistake
     why: str
     exact: str = ""  # the exact check it belongs to, which may neither miss it nor alarm wrongly
@@ -30,8 +33,17 @@ class Variant:
 
     name: str
     base: str
-    edits: tuple[tuple[str, str], ...]
+    edits: Edits
     why: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """What is checked: its text, and the fault in it, or None where it is clean."""
+
+    name: str
+    text: str
+    fault: Fault | None = None
 
 
 def bases() -> dict[str, Path]:
@@ -41,10 +53,10 @@ def bases() -> dict[str, Path]:
 
 def written() -> dict[str, Path]:
     """Clean programs that stand alone, by name."""
-    return {path.stem: path for path in sorted((HERE / "clean").glob("[a-z]*.py"))}
+    return {path.stem: path for path in sorted((HERE / "clean").glob("*.py"))}
 
 
-def edited(base: str, edits: tuple[tuple[str, str], ...]) -> str:
+def edited(base: str, edits: Edits) -> str:
     """Return the text of a base with edits made; ValueError where one does not fit."""
     original = text = bases()[base].read_text()
     for old, new in edits:
@@ -54,3 +66,20 @@ def edited(base: str, edits: tuple[tuple[str, str], ...]) -> str:
             raise ValueError(f"an edit of {base}.py changes nothing: {old!r}")
         text = text.replace(old, new)
     return text
+
+
+def faulty() -> list[Program]:
+    """Every program with a fault."""
+    from tests.planted.faults import FAULTS
+
+    return [Program(fault.name, edited(fault.base, fault.edits), fault) for fault in FAULTS]
+
+
+def clean() -> list[Program]:
+    """Every clean program: the bases, edits of them that are no mistake, and those written alone."""
+    from tests.planted.variants import VARIANTS
+
+    files = {**bases(), **written()}
+    found = [Program(name, path.read_text()) for name, path in files.items()]
+    found += [Program(v.name, edited(v.base, v.edits)) for v in VARIANTS]
+    return found

@@ -295,7 +295,7 @@ VARIANTS = (
                 "    return torch.optim.SGD(\n"
                 "        [p for p in model.parameters() if p.requires_grad], lr",
             ),
-            ("        model=ResNet,\n", "        model=pretrained,\n"),
+            ("        model=ResNet,\n", "        model=pretrained,\n        pretrained=True,\n"),
             (
                 "def main():\n",
                 "def pretrained():\n"
@@ -362,7 +362,7 @@ VARIANTS = (
                 "    model.train()\n    batches = batches_forever",
                 "    model.train()\n    model.stem[1].eval()\n    batches = batches_forever",
             ),
-            ("        model=ResNet,\n", "        model=pretrained,\n"),
+            ("        model=ResNet,\n", "        model=pretrained,\n        pretrained=True,\n"),
             (
                 "def main():\n",
                 "def pretrained():\n"
@@ -502,7 +502,10 @@ VARIANTS = (
                 '        {"params": plain, "weight_decay": 0.0},\n    ]\n    groups = [\n        group for group in groups if group["params"]\n',
             ),
             ("lr=3e-3, betas", "lr=1e-2, betas"),
-            ("        model=LanguageModel,\n", "        model=make_adapted,\n"),
+            (
+                "        model=LanguageModel,\n",
+                "        model=make_adapted,\n        pretrained=True,\n",
+            ),
             ("    lm = LanguageModel()\n", "    lm = make_adapted()\n"),
         ),
         "a trained model is frozen, and low-rank adapters learn; their second factor starts at zero",

@@ -14,3 +14,15 @@ TOO_HIGH = ("optim/lr-at-edge", "loss/diverging", "loss/nonfinite", *OVERFIT)
 UNSCALED = ("data/not-standardized", "data/feature-scales")
 MISALIGNED = ("fit/zero-input",)
 WEAK = (*OVERFIT, "fit/zero-input", "baseline/random-features")
+
+EXACT = {
+    "stale gradient": ("loop/stale-grad",),
+    "eval mode": ("eval/train-mode",),
+    "batch mixing": MIXING,
+    "sign": SIGN,
+    "double softmax": SOFTMAX,
+    "frozen or missing parameters": NOT_IN_OPTIMIZER,
+    "target range": TARGET_RANGE,
+    "non-finite": NONFINITE,
+}
+"""Checks that decide rather than judge: they may neither miss a fault nor alarm without one."""
