@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from labbook.book.reading import open_book as open  # labbook.open is its name
     from labbook.checks.checking import check
     from labbook.checks.finding import Report
+    from labbook.checks.same import same_as
     from labbook.checks.subject import Subject, subject
+    from labbook.checks.tools import equivariant, primes
     from labbook.client.current import current, log
+    from labbook.client.mini import mini
     from labbook.client.run import Run
     from labbook.client.start import start
     from labbook.conditions.seeds import seed
@@ -35,9 +38,13 @@ __all__ = [
     "check",
     "current",
     "dynamics",
+    "equivariant",
     "evaluation",
     "log",
+    "mini",
     "open",
+    "primes",
+    "same_as",
     "seed",
     "start",
     "subject",
@@ -53,9 +60,13 @@ _PUBLIC = {
     "check": "labbook.checks.checking",
     "current": "labbook.client.current",
     "dynamics": "labbook.dynamics",
+    "equivariant": "labbook.checks.tools",
     "evaluation": "labbook.watch.evaluation",
     "log": "labbook.client.current",
+    "mini": "labbook.client.mini",
     "open": "labbook.book.reading:open_book",
+    "primes": "labbook.checks.tools",
+    "same_as": "labbook.checks.same",
     "seed": "labbook.conditions.seeds",
     "start": "labbook.client.start",
     "subject": "labbook.checks.subject",

@@ -192,14 +192,19 @@ class Bench:
 
     # ------------------------------------------------------------------ data
 
-    def stream(self, which: str = "loader", epoch: int = 0) -> Iterator[Batch]:
-        """The batches of one pass over `loader` or `val`, in this process, seeded by the epoch."""
+    def stream(
+        self, which: str = "loader", epoch: int = 0, noted: list[list[int]] | None = None
+    ) -> Iterator[Batch]:
+        """The batches of one pass over `loader` or `val`, in this process, seeded by the epoch.
+
+        `noted` gets each batch's indices into the dataset, where a DataLoader draws them.
+        """
         source = getattr(self.subject, which)
         if source is None:
             raise Cannot(f"no {which}= given")
         with randomness_kept():
             seed_all(self.seed + epoch)
-            raws = self._users(f"{which} (iter)", iter, in_process(source))
+            raws = self._users(f"{which} (iter)", iter, in_process(source, noted))
         while True:
             self.tick()
             try:
@@ -324,13 +329,23 @@ class Bench:
         target = batch.to(self.device_of(model)).target
         return Outcome(output, self.tensor(output), self.loss(output, target))
 
+    def backward(self, loss: Tensor) -> None:
+        """A backward pass. Raises `UserError` when it does."""
+        self._users("backward()", loss.backward)
+
     def step(self, model: nn.Module, optimizer: Optimizer, batch: Batch) -> float:
         """One plain training step; returns the loss before it."""
         outcome = self.run(model, batch)
         optimizer.zero_grad()
-        self._users("backward()", outcome.loss.backward)
+        self.backward(outcome.loss)
         self._users("optimizer.step()", optimizer.step)
         return outcome.loss.detach().item()
+
+    def evaluate(self, model: nn.Module) -> Any:
+        """What the user's `evaluate` returns for this model. Raises `UserError` when it raises."""
+        if self.subject.evaluate is None:
+            raise Cannot("no evaluate= given")
+        return self._users("evaluate()", self.subject.evaluate, model)
 
     @property
     def task(self) -> str:

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from labbook.checks.origins import origins_noted
 from labbook.checks.subject import is_subject
 from labbook.errors import MisuseError
 
@@ -74,7 +75,8 @@ def _imported(path: Path) -> Any:
     before = sys.modules.get(name)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with origins_noted():
+            spec.loader.exec_module(module)
     except BaseException:
         if before is None:
             del sys.modules[name]

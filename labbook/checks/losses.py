@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from labbook.checks.bench import Bench
 
-__all__ = ["assumed_loss", "inferred_task", "loss_calls", "loss_kind", "own_loss"]
+__all__ = ["LOSS_KINDS", "assumed_loss", "inferred_task", "loss_calls", "loss_kind", "own_loss"]
 
-_KINDS = {
+LOSS_KINDS = {
     "cross_entropy": "ce",
     "nll_loss": "nll",
     "binary_cross_entropy_with_logits": "bce-logits",
@@ -105,7 +105,7 @@ def loss_kind(bench: Bench) -> str:
     """ "ce", "nll", "bce-logits", "bce", "mse", "l1", "huber", "density", "kl", "hinge",
     "contrastive", "ctc", "several" or "unknown"; `bench.shared` it.
     """
-    kinds = {_KINDS[c.name] for c in bench.shared(loss_calls) if c.name in _KINDS}
+    kinds = {LOSS_KINDS[c.name] for c in bench.shared(loss_calls) if c.name in LOSS_KINDS}
     if "ce" in kinds:  # F.cross_entropy may show its own nll_loss
         kinds.discard("nll")
     if len(kinds) > 1:

@@ -8,13 +8,17 @@ import sys
 import sysconfig
 import traceback
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType, TracebackType
 from typing import Any
 
-__all__ = ["caller", "is_users", "place_of", "place_of_error", "shown"]
+__all__ = ["OURS", "caller", "is_users", "place_of", "place_of_error", "shown"]
 
-_OURS = str(Path(__file__).resolve().parent.parent)
+OURS = str(Path(__file__).resolve().parent.parent)
+"""The folder of labbook's own code."""
+
+_CHECKS = str(Path(__file__).resolve().parent) + os.sep
 _OUTSIDE = tuple(
     os.path.realpath(path)
     for name, path in sysconfig.get_paths().items()
@@ -22,12 +26,15 @@ _OUTSIDE = tuple(
 )
 
 
+@cache
 def is_users(filename: str) -> bool:
     """Whether a file is the user's own: not labbook, not the standard library, not installed."""
     if filename.startswith("<") and not filename.startswith("<ipython"):
         return False
     real = os.path.realpath(filename)
-    return not real.startswith((_OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
+    if {"site-packages", "dist-packages"} & set(Path(real).parts):  # of whatever environment
+        return False
+    return not real.startswith((OURS + os.sep, *(path + os.sep for path in _OUTSIDE)))
 
 
 def shown(filename: str, line: int, name: str = "") -> str:
@@ -51,13 +58,22 @@ def place_of(thing: Any) -> str:
 
 
 def caller(depth: int = 1) -> str:
-    """The innermost line of the user's own that is running now; empty where there is none."""
+    """The innermost line of the user's own that is running now; empty where there is none.
+
+    What called the check itself is none: `labbook.check(…)` is not where a model is wrong.
+    """
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None:
+    while frame is not None and _is_checks(frame):  # the hook that asks
+        frame = frame.f_back
+    while frame is not None and not _is_checks(frame):
         if is_users(frame.f_code.co_filename):
             return shown(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back
     return ""
+
+
+def _is_checks(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(_CHECKS)
 
 
 def place_of_error(error: BaseException) -> str:

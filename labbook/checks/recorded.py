@@ -155,6 +155,11 @@ class Recorded:
             digest = json.loads(meta).get("digest") if meta else None
             if digest:
                 found[name] = str(digest)
+        for record in self.run.facts.facts("data"):
+            data = record.get("data")
+            chosen = data.get("mini") if isinstance(data, dict) else None
+            if isinstance(chosen, dict) and chosen.get("digest"):
+                found[str(record.get("name"))] = str(chosen["digest"])
         return found
 
     @property

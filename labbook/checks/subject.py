@@ -114,7 +114,10 @@ def as_subject(value: Any) -> Subject:
     """
     name = getattr(value, "__name__", "")
     if callable(value) and not isinstance(value, Subject) and not _is_module(value):
-        value = value()
+        from labbook.checks.origins import origins_noted
+
+        with origins_noted():
+            value = value()
     if isinstance(value, Mapping):
         known = {f.name for f in fields(Subject)}
         unknown = sorted(set(map(str, value)) - known)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from labbook.checks.place import caller
@@ -14,13 +14,24 @@ __all__ = ["Call", "torch_calls"]
 
 @dataclass(frozen=True)
 class Call:
-    """One call: the function's name (`cross_entropy`, `clamp`), its arguments, result and line."""
+    """One call: the function's name (`cross_entropy`, `clamp`), its arguments, result and line.
+
+    A property has its own name (`T`, `data`). `error` is what the call raised: its result is None.
+    """
 
     name: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     result: Any
     where: str
+    error: BaseException | None = None
+    function: Callable[..., Any] = field(default=lambda: None, repr=False)
+
+    def given(self, position: int, name: str, default: Any = None) -> Any:
+        """An argument, by position or by name."""
+        if len(self.args) > position:
+            return self.args[position]
+        return self.kwargs.get(name, default)
 
 
 @contextmanager
@@ -33,10 +44,22 @@ def torch_calls(into: list[Call]) -> Iterator[None]:
             self, func: Any, types: Any, args: Any = (), kwargs: Any = None
         ) -> Any:
             where = caller(2)
-            result = func(*args, **(kwargs or {}))
-            name = getattr(func, "__name__", str(func))
-            into.append(Call(name, args, kwargs or {}, result, where))
+            given = kwargs or {}
+            name = _name(func)
+            try:
+                result = func(*args, **given)
+            except Exception as error:  # the user's to see; here only what led to it
+                into.append(Call(name, args, given, None, where, error, func))
+                raise
+            into.append(Call(name, args, given, result, where, None, func))
             return result
 
     with Listening():
         yield
+
+
+def _name(func: Any) -> str:
+    name = getattr(func, "__name__", str(func))
+    if name == "__get__":  # a property: `x.T` is Tensor.T.__get__
+        return getattr(getattr(func, "__self__", None), "__name__", name)
+    return str(name)

@@ -1,33 +1,32 @@
-"""The user's own training loop, run for a few steps on a copy, and looked at from outside.
+"""The user's own training loop, run for some steps on a copy, and looked at from outside.
 
 Nothing of the loop is changed: hooks see what goes into the model, which mode it is in, what the
-root of each backward pass is, and what the optimizer finds in `.grad`.
+root of each backward pass is, and what each optimizer finds in `.grad`. Everything seen has a place
+`at` in one order.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench, UserError
-from labbook.checks.place import caller
 from labbook.checks.rule import Cannot
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-__all__ = ["STEPS", "Backward", "Forward", "Step", "Watched", "watch", "watched"]
+__all__ = ["STEPS", "Backward", "Event", "Forward", "Step", "Watched", "loop", "watch", "watched"]
 
 STEPS = 24
-"""Optimizer steps that `watched` asks the user's loop for."""
+"""Optimizer steps that `watched` asks the user's loop for, at least."""
 
-SECONDS = 20.0
-"""A loop that takes longer is stopped after the step in hand."""
+MOST_STEPS = 96
+"""And at most: two passes over a small loader show what a loop does between them."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Forward:
     """One call of the model: optimizer steps before it, its mode, what it was given.
 
     `modes`: the names of modules with a mode of their own (norm, dropout) that were in eval mode.
-    `first` is the first input tensor (kept for the first 8 calls only).
+    `first` is the first input tensor (kept for the first 8 calls only), `digest` of all of them.
     """
 
     step: int
@@ -45,35 +44,78 @@ class Forward:
     n: int
     first: Tensor | None
     where: str
+    at: int = 0
+    digest: bytes = b""
 
 
 @dataclass(frozen=True)
 class Backward:
-    """One backward pass: optimizer steps before it, the root's value, whether gradients were stale.
+    """One backward pass: optimizer steps before it, and the root's value (its sum).
 
-    `stale`: parameters' gradients of an earlier step were still there when this pass, the first
-    since the last optimizer step, began.
+    `root` names the root's `grad_fn`, empty where it has none. `training` is the model's flag in
+    the last forward pass with gradients, None where there was none since the pass before, `used`
+    the modules with a mode that ran in it, `modes` those of them in eval mode. `held`: graphs of
+    earlier passes that are still in memory, `retains`: it was called with retain_graph.
     """
 
     step: int
     value: float
-    stale: bool
     where: str
+    at: int = 0
+    root: str = ""
+    training: bool | None = None
+    used: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    held: int = 0
+    retains: bool = False
 
 
 @dataclass(frozen=True)
 class Step:
-    """One optimizer step: learning rates of its groups, norms before and of the update."""
+    """One optimizer step: learning rates of its groups, norms before and of the update.
+
+    `optimizer`: 0 is the one the loop was given, others that hold parameters of the model count up.
+    `n_backwards` since its step before. `stale`: gradients of the step before were still there and
+    were added to. `cleared`: there was a backward pass, and the gradients were cleared after it.
+    """
 
     rates: tuple[float, ...]
     gradient_norm: float
     update_norm: float
     where: str
+    at: int = 0
+    optimizer: int = 0
+    n_backwards: int = 0
+    stale: bool = False
+    cleared: bool = False
+
+
+@dataclass(frozen=True)
+class Event:
+    """Another call: "zero", "clip", "made", "schedule", "scale", "unscale", "scaler-step", ….
+
+    `number` tells things of one kind apart (optimizers, schedulers), `norm` and `limit` are those
+    of a clipping, `momentum` is that of an optimizer made, `name` is a class's.
+    """
+
+    kind: str
+    at: int
+    step: int
+    where: str
+    number: int = 0
+    norm: float = float("nan")
+    limit: float = float("nan")
+    momentum: float = 0.0
+    name: str = ""
 
 
 @dataclass
 class Watched:
-    """What was seen. `error` is what the loop raised, if it did; `stopped` when it did not end."""
+    """What was seen. `error` is what the loop raised, if it did; `stopped` when it did not end.
+
+    `steps` are the given optimizer's, `others` those of other optimizers of the model's parameters.
+    `has_moved`: some parameter is not what it was.
+    """
 
     model: nn.Module
     optimizer: Optimizer
@@ -81,8 +123,11 @@ class Watched:
     forwards: list[Forward] = field(default_factory=list)
     backwards: list[Backward] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    others: list[Step] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     error: UserError | None = None
     stopped: bool = False
+    has_moved: bool = False
     seconds: float = 0.0
 
     @property
@@ -101,20 +146,42 @@ class Watched:
                 counts[backward.step] += 1
         return sorted(counts)[len(counts) // 2]
 
+    @property
+    def all_steps(self) -> list[Step]:
+        """Of every optimizer of the model's parameters, in order."""
+        return sorted([*self.steps, *self.others], key=lambda step: step.at)
 
-class _Enough(BaseException):
+    def of(self, *kinds: str) -> list[Event]:
+        """The events of some kinds, in order."""
+        return [event for event in self.events if event.kind in kinds]
+
+
+class Enough(BaseException):
     """Ends a loop that does not stop by itself; not an Exception, so that few catch it."""
 
 
-def watched(bench: Bench) -> Watched:
-    """The user's `train` for `STEPS` steps on a new copy; `bench.shared` it.
+def loop(bench: Bench) -> Watched:
+    """The user's `train` on a new copy, for two passes over a small loader; `bench.shared` it.
 
-    Raises `Cannot` without `train=` or `optimizer=`, and when the loop raised before its first
-    step. What a longer loop raised later is in `error`.
+    Raises `Cannot` without `train=` or `optimizer=`. What the loop raised is in `error`.
     """
+    if bench.subject.train is None:
+        raise Cannot("no train= given")
     model = bench.model()
     optimizer = bench.optimizer(model)
-    seen = watch(bench, model, optimizer, STEPS)
+    try:
+        n_batches = len(bench.subject.loader)  # type: ignore[arg-type]
+    except (TypeError, NotImplementedError):
+        n_batches = 0
+    return watch(bench, model, optimizer, max(STEPS, min(2 * n_batches + 2, MOST_STEPS)))
+
+
+def watched(bench: Bench) -> Watched:
+    """`loop`, for rules that need a step of it; `bench.shared` it.
+
+    Raises what the loop raised before its first step; what it raised later is in `error`.
+    """
+    seen = bench.shared(loop)
     if seen.error is not None and not seen.steps:
         raise seen.error
     return seen
@@ -132,6 +199,8 @@ def watch(
     `before` is a forward pre-hook with keyword arguments (`register_forward_pre_hook(…,
     with_kwargs=True)`), to change what the model is given.
     """
+    from labbook.checks.watching import watching
+
     train = bench.subject.train
     if train is None:
         raise Cannot("no train= given")
@@ -141,10 +210,10 @@ def watch(
         if before is not None:
             handle = model.register_forward_pre_hook(before, with_kwargs=True)
             after.callback(handle.remove)
-        after.enter_context(_watching(seen, bench, started))
+        after.enter_context(watching(seen, bench, started))
         try:
             train(model, optimizer, n_steps)
-        except _Enough:
+        except Enough:
             seen.stopped = True
         except Cannot:
             raise
@@ -152,116 +221,3 @@ def watch(
             seen.error = UserError("train()", error)
     seen.seconds = time.monotonic() - started
     return seen
-
-
-@contextmanager
-def _watching(seen: Watched, bench: Bench, started: float) -> Iterator[None]:
-    from torch.optim.optimizer import (
-        register_optimizer_step_post_hook,
-        register_optimizer_step_pre_hook,
-    )
-
-    eye = _Eye(seen, bench, started)
-    with ExitStack() as after:
-        model = seen.model
-        after.callback(model.register_forward_pre_hook(eye.forward, with_kwargs=True).remove)
-        after.callback(register_optimizer_step_pre_hook(eye.before_step).remove)
-        after.callback(register_optimizer_step_post_hook(eye.after_step).remove)
-        after.enter_context(_backward_seen(eye.backward))
-        yield
-
-
-@contextmanager
-def _backward_seen(see: Callable[[Any], None]) -> Iterator[None]:
-    """Call `see(root)` before each backward pass begins."""
-    import torch
-
-    original = torch.Tensor.backward
-
-    def backward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        see(self)
-        return original(self, *args, **kwargs)  # type: ignore[no-untyped-call]
-
-    torch.Tensor.backward = backward  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        torch.Tensor.backward = original  # type: ignore[method-assign]
-
-
-class _Eye:
-    """The hooks; holds what they need between calls."""
-
-    def __init__(self, seen: Watched, bench: Bench, started: float) -> None:
-        self.seen = seen
-        self.bench = bench
-        self.started = started
-        self.is_first = True  # backward since the last optimizer step
-        self.kept: list[tuple[Any, Any]] = []
-        self.gradient_norm = 0.0
-
-    def forward(self, model: Any, args: Any, kwargs: Any) -> None:
-        import torch
-
-        tensors = list(leaves((args, kwargs)))
-        first = tensors[0] if tensors else None
-        keeps = first is not None and len(self.seen.forwards) < 8
-        self.seen.forwards.append(
-            Forward(
-                step=len(self.seen.steps),
-                training=model.training,
-                grad_enabled=torch.is_grad_enabled(),
-                modes=tuple(n for n, m in model.named_modules() if _has_mode(m) and not m.training),
-                n=len(first) if first is not None and first.ndim else 0,
-                first=first.detach().clone() if keeps and first is not None else None,
-                where=caller(2),
-            )
-        )
-
-    def backward(self, root: Any) -> None:
-        stale = False
-        if self.is_first and self.seen.steps:
-            stale = any(p.grad is not None and bool(p.grad.any()) for p in self._parameters())
-        self.is_first = False
-        value = float(root.detach().double().sum()) if root.numel() == 1 else float("nan")
-        self.seen.backwards.append(Backward(len(self.seen.steps), value, stale, caller(2)))
-
-    def _parameters(self) -> Iterator[Any]:
-        for group in self.seen.optimizer.param_groups:
-            yield from group["params"]
-
-    def before_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if optimizer is not self.seen.optimizer:
-            return
-        params = [p for p in self._parameters() if p.grad is not None]
-        self.gradient_norm = _norm([p.grad for p in params])
-        self.kept = [(p, p.detach().clone()) for p in params]
-
-    def after_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self.is_first = True
-        if optimizer is not self.seen.optimizer:
-            return
-        update = _norm([p.detach() - before for p, before in self.kept])
-        rates = tuple(float(group.get("lr", float("nan"))) for group in optimizer.param_groups)
-        self.seen.steps.append(Step(rates, self.gradient_norm, update, caller(2)))
-        self.kept = []
-        took = time.monotonic() - self.started
-        if len(self.seen.steps) >= 2 * self.seen.n_steps or took > SECONDS:
-            raise _Enough
-        if self.bench.seconds_left < 0:
-            raise _Enough
-
-
-def _has_mode(module: Any) -> bool:
-    """Whether a module does something else in eval mode: norms with statistics, dropout."""
-    kind = type(module).__name__
-    return "Dropout" in kind or getattr(module, "running_mean", None) is not None
-
-
-def _norm(tensors: list[Any]) -> float:
-    import torch
-
-    total = torch.zeros((), dtype=torch.float64)
-    for tensor in tensors:
-        total += tensor.detach().double().pow(2).sum().cpu()
-    return float(total.sqrt())

@@ -73,6 +73,9 @@ def _of_dataset(name: str, source: Any, deadline: Deadline) -> dict[str, Any]:
     own = getattr(source, "_fingerprint", None)  # Hugging Face datasets know theirs
     if isinstance(own, str):
         found["fingerprint"] = own
+    choice = getattr(source, "fingerprint_of_choice", None)  # of labbook.mini
+    if callable(choice):
+        found |= choice()
     length = _length(source)
     if length is None:
         if not hasattr(source, "__iter__"):
