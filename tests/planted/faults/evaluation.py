@@ -120,7 +120,7 @@ FAULTS = (
         "cnn-augments-validation",
         "cnn",
         (("val_set = Digits(order[1400:])", "val_set = Digits(order[1400:], augment=True)"),),
-        ("eval/not-repeatable",),
+        ("data/augment-in-val", "eval/not-repeatable"),
         "validation pictures are shifted at random",
     ),
     Fault(
@@ -161,7 +161,7 @@ FAULTS = (
                 "DataLoader(val_set, batch_size=100, shuffle=False, drop_last=True)",
             ),
         ),
-        ("eval/not-whole-set",),
+        ("data/drop-last-val", "eval/not-whole-set"),
         "97 of 397 pictures are never evaluated, and the sum is divided by 397",
     ),
     Fault(
@@ -212,7 +212,7 @@ FAULTS = (
         "mlp-divided-by-batches",
         "mlp",
         (("    return correct / len(val_set)\n", "    return correct / len(val_loader)\n"),),
-        ("eval/impossible-value", "eval/mean-of-means"),
+        ("eval/metric",),
         "a count of examples is divided by the number of batches: an accuracy of 200",
     ),
     Fault(
@@ -222,7 +222,7 @@ FAULTS = (
             ("        p = model(X_test)\n", "        p = model(X_train)\n"),
             ("((p > 0.5) == (y_test > 0.5))", "((p > 0.5) == (y_train > 0.5))"),
         ),
-        ("eval/not-whole-set", "eval/training-data"),
+        ("eval/on-train-data",),
         "the evaluation reads the training set",
     ),
 )

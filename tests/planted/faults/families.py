@@ -5,10 +5,22 @@ MIXING = ("model/batch-mixing", "model/batch-dim", "model/batch-mixing-eval")
 SIGN = ("loss/sign", "loss/unbounded-below", "grad/not-descent", "optim/ascent")
 SOFTMAX = ("loss/probabilities-as-logits", "loss/floor")
 BROKEN_GRAPH = ("grad/loss-detached", "grad/none", "grad/zero", "grad/input")
-NOT_IN_OPTIMIZER = ("optim/missing-parameters", "optim/mostly-frozen", "model/unregistered")
-NO_UPDATE = ("optim/no-update",)
+NOT_IN_OPTIMIZER = (
+    "optim/missing-parameters",
+    "optim/mostly-frozen",
+    "optim/foreign-parameters",
+    "model/unregistered",
+)
+NO_UPDATE = ("optim/no-update", "optim/step-missing", "loop/no-step")
 TARGET_RANGE = ("data/target-range", "data/label-wrap")
-NONFINITE = ("loss/nonfinite", "init/nonfinite", "data/nonfinite", "grad/nonfinite")
+NONFINITE = (
+    "data/nonfinite",
+    "init/nonfinite",
+    "loss/nonfinite",
+    "loss/nonfinite-forward",
+    "grad/nonfinite",
+    "loop/nonfinite",
+)
 TOO_LOW = ("optim/lr-too-low", "loss/no-progress", *OVERFIT)
 TOO_HIGH = ("optim/lr-at-edge", "loss/diverging", "loss/nonfinite", *OVERFIT)
 UNSCALED = ("data/not-standardized", "data/feature-scales")

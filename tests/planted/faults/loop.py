@@ -93,7 +93,7 @@ FAULTS = (
                 "            loss.backward()\n            optimizer.zero_grad()\n",
             ),
         ),
-        (*NO_UPDATE, *BROKEN_GRAPH),
+        ("loop/cleared-before-step", *NO_UPDATE),
         "the gradient is cleared between backward and step, so no step does anything",
     ),
     Fault(
@@ -134,7 +134,7 @@ FAULTS = (
                 "            optimizer.zero_grad()\n",
             ),
         ),
-        (*NO_UPDATE, "optim/missing-parameters", "loop/stale-grad"),
+        ("loop/optimizer-rebuilt", "optim/foreign-parameters", *NO_UPDATE),
         "every step makes a new model's optimizer",
     ),
     Fault(
@@ -199,7 +199,7 @@ FAULTS = (
                 "            done += 1\n            if done % 10 == 0:\n                evaluate(model)\n",
             ),
         ),
-        ("loop/train-in-eval",),
+        ("loop/eval-never-left", "loop/train-in-eval"),
         "the first evaluation leaves the model in eval mode for the rest of training",
     ),
     Fault(
@@ -211,7 +211,7 @@ FAULTS = (
                 "    left = n_steps\n    model.train()\n    evaluate(model)\n    while left > 0:\n",
             ),
         ),
-        ("loop/train-in-eval",),
+        ("loop/eval-never-left", "loop/train-in-eval"),
         "an evaluation before training leaves the model in eval mode",
     ),
     Fault(
@@ -280,7 +280,7 @@ FAULTS = (
             ("        for xb, yb in train_batches:\n", "        for xb, yb in [first] * 20:\n"),
             ("    i = 0\n", "    i = 0\n    first = next(iter(train_batches))\n"),
         ),
-        ("loop/one-batch", "data/same-order"),
+        ("loop/one-batch",),
         "trains on its first batch over and over, left from a first try",
     ),
     Fault(
@@ -293,7 +293,46 @@ FAULTS = (
             ),
             ("shuffle=True", "shuffle=False"),
         ),
-        ("loop/one-batch", "data/same-order"),
+        ("loop/one-batch",),
         "each epoch ends after its first batch, which is always the same",
+    ),
+    Fault(
+        "regression-steps-before-backward",
+        "regression",
+        (
+            (
+                "            loss.backward()\n            optimizer.step()\n",
+                "            optimizer.step()\n            loss.backward()\n",
+            ),
+        ),
+        ("loop/step-before-backward", *NO_UPDATE),
+        "clears, steps, and then goes backward: each step sees no gradient",
+    ),
+    Fault(
+        "resnet-clips-after-the-step",
+        "resnet",
+        (
+            (
+                "        optimizer.step()\n",
+                "        optimizer.step()\n"
+                "        nn.utils.clip_grad_norm_(model.parameters(), 0.1)\n",
+            ),
+            ("lr=0.05", "lr=3.0"),
+        ),
+        ("loop/clip-after-step",),
+        "the gradient is clipped after the step that it was to tame",
+    ),
+    Fault(
+        "lm-new-optimizer-each-step",
+        "lm",
+        (
+            (
+                "        optimizer.zero_grad(set_to_none=True)\n",
+                "        optimizer = make_optimizer(model)\n"
+                "        optimizer.zero_grad(set_to_none=True)\n",
+            ),
+        ),
+        ("loop/optimizer-rebuilt", "optim/schedule-horizon"),
+        "each step makes a new AdamW: no averages, and the schedule drives another one",
     ),
 )

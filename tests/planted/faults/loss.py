@@ -275,7 +275,7 @@ FAULTS = (
                 "    return F.nll_loss(F.log_softmax(output, dim=0), target)\n",
             ),
         ),
-        ("loss/floor", "loss/sign", "loss/order", "init/loss", "loss/batch-mixing"),
+        ("loss/batch-softmax", "loss/order"),
         "the softmax runs over the batch, not over the classes",
     ),
     Fault(
@@ -324,7 +324,7 @@ FAULTS = (
                 "    return ((restored.unsqueeze(1) - batch) ** 2).mean()\n",
             ),
         ),
-        ("loss/broadcast", "loss/order", "loss/floor"),
+        ("loss/broadcast", "loss/order"),
         "each output is compared with every picture of the batch",
     ),
     Fault(
@@ -384,7 +384,7 @@ FAULTS = (
                 "loss_fn = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0]))\n",
             ),
         ),
-        ("loss/blocked-gradient", "loss/sign", "loss/floor", "loss/zero-weight"),
+        ("loss/class-weights", "loss/blocked-gradient", "loss/sign", "loss/floor"),
         "one class has weight zero",
     ),
     Fault(
@@ -397,7 +397,7 @@ FAULTS = (
             ),
             ("                label[abs(r - radius) < 0.35] = IGNORE\n", ""),
         ),
-        ("loss/blocked-gradient", "loss/sign", "loss/floor", "loss/zero-weight"),
+        ("loss/class-weights", "loss/blocked-gradient", "loss/sign", "loss/floor"),
         "the ignored index is the ground, so nothing teaches the ground",
     ),
     Fault(

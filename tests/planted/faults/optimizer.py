@@ -175,7 +175,7 @@ FAULTS = (
         "gru-rate-zero",
         "gru",
         (("lr=5e-3", "lr=0"),),
-        (*TOO_LOW, "optim/no-update"),
+        ("optim/rate-zero", *TOO_LOW, "optim/no-update"),
         "the learning rate is an integer division that came to zero",
     ),
     Fault(
@@ -203,7 +203,7 @@ FAULTS = (
         "regression-momentum-near-one",
         "regression",
         (("momentum=0.9", "momentum=0.9999"),),
-        (*TOO_HIGH, "optim/momentum"),
+        TOO_HIGH,
         "momentum of 0.9999 never forgets the first steps",
     ),
     Fault(
@@ -230,7 +230,7 @@ FAULTS = (
                 "            loss = loss_fn(logits, y) + 0.1 * penalty\n",
             ),
         ),
-        ("optim/decay", *OVERFIT, "loss/no-progress", "out/constant", "loop/loss-differs"),
+        ("optim/decay", *OVERFIT, "loss/no-progress", "out/constant"),
         "an L1 penalty that outweighs the loss",
     ),
     Fault(
