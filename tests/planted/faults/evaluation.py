@@ -2,8 +2,6 @@
 
 from tests.planted.program import Fault
 
-MODE = "eval mode"
-
 FAULTS = (
     Fault(
         "mlp-no-eval",
@@ -11,7 +9,7 @@ FAULTS = (
         (("    model.eval()\n", ""),),
         ("eval/train-mode",),
         "dropout is on in evaluation",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "gru-no-eval",
@@ -19,7 +17,7 @@ FAULTS = (
         (("    model.eval()\n", ""),),
         ("eval/train-mode",),
         "dropout is on in evaluation",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "resnet-eval-not-called",
@@ -27,7 +25,7 @@ FAULTS = (
         (("    model.eval()\n", "    model.eval\n"),),
         ("eval/train-mode",),
         "the parentheses are missing, and batch norm learns from validation data",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "cnn-eval-after-the-loop",
@@ -42,7 +40,7 @@ FAULTS = (
         ),
         ("eval/train-mode",),
         "eval mode is set after the evaluation",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "fraud-eval-of-a-part",
@@ -50,7 +48,7 @@ FAULTS = (
         (("    model.eval()\n", "    model.logit.eval()\n"),),
         ("eval/train-mode",),
         "eval mode is set on the head, and batch norm is in the body",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "lm-train-in-evaluation",
@@ -58,7 +56,7 @@ FAULTS = (
         (("    model.eval()\n", "    model.train()\n"),),
         ("eval/train-mode",),
         "train() where eval() was meant",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "tagger-no-eval",
@@ -66,7 +64,7 @@ FAULTS = (
         (("    model.eval()\n", ""),),
         ("eval/train-mode",),
         "dropout is on in evaluation",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "vae-no-eval",
@@ -74,7 +72,7 @@ FAULTS = (
         (("    model.eval()\n", ""),),
         ("eval/train-mode", "eval/not-repeatable"),
         "the model looks at self.training itself, and samples",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "regression-evaluation-rounds-weights",
@@ -114,7 +112,7 @@ FAULTS = (
         ),
         ("eval/train-mode", "eval/buffers-changed"),
         "batch norm is kept in train mode in evaluation",
-        MODE,
+        exact="eval mode",
     ),
     Fault(
         "cnn-augments-validation",

@@ -1,283 +1,9 @@
-"""Mistakes in the loss."""
+"""Other mistakes in the loss."""
 
-from tests.planted.faults.families import (
-    BROKEN_GRAPH,
-    NO_UPDATE,
-    NONFINITE,
-    OVERFIT,
-    SIGN,
-    SOFTMAX,
-    TOO_HIGH,
-)
+from tests.planted.faults.families import BROKEN_GRAPH, NONFINITE, OVERFIT, TOO_HIGH
 from tests.planted.program import Fault
 
-SIGNED = "sign"
-DOUBLE = "double softmax"
-FINITE = "non-finite"
-
 FAULTS = (
-    Fault(
-        "regression-negated-error",
-        "regression",
-        (
-            (
-                "mse = nn.MSELoss()\n",
-                "def mse(prediction, target):\n    return -torch.mean((prediction - target) ** 2)\n",
-            ),
-            ("lr=0.05, momentum=0.9", "lr=0.005"),
-        ),
-        SIGN,
-        "the error is maximised",
-        SIGNED,
-    ),
-    Fault(
-        "gru-log-likelihood-without-minus",
-        "gru",
-        (
-            (
-                "    return nn.functional.cross_entropy(logits, labels)\n",
-                "    log_probabilities = nn.functional.log_softmax(logits, dim=-1)\n"
-                "    return log_probabilities.gather(1, labels[:, None]).mean()\n",
-            ),
-        ),
-        SIGN,
-        "the log likelihood is minimised",
-        SIGNED,
-    ),
-    Fault(
-        "lm-log-likelihood-without-minus",
-        "lm",
-        (
-            (
-                "    return F.cross_entropy(logits.reshape(-1, VOCABULARY), targets.reshape(-1))\n",
-                "    picked = F.log_softmax(logits, dim=-1).gather(-1, targets.unsqueeze(-1))\n"
-                "    return picked.squeeze(-1).mean()\n",
-            ),
-        ),
-        SIGN,
-        "the log likelihood of text is minimised",
-        SIGNED,
-    ),
-    Fault(
-        "moons-cross-entropy-without-minus",
-        "moons",
-        (
-            (
-                "loss_fn = nn.BCELoss()\n",
-                "def loss_fn(p, target):\n"
-                "    p = p.clamp(1e-6, 1 - 1e-6)\n"
-                "    return (target * p.log() + (1 - target) * (1 - p).log()).mean()\n",
-            ),
-        ),
-        SIGN,
-        "written by hand, the minus forgotten",
-        SIGNED,
-    ),
-    Fault(
-        "autoencoder-minimises-similarity",
-        "autoencoder",
-        (
-            (
-                "reconstruction = nn.MSELoss()\n",
-                "def reconstruction(restored, batch):\n"
-                "    return nn.functional.cosine_similarity(restored, batch, dim=1).mean()\n",
-            ),
-        ),
-        SIGN,
-        "a similarity is minimised as though it were a distance",
-        SIGNED,
-    ),
-    Fault(
-        "fraud-minus-in-the-loop",
-        "fraud",
-        (
-            (
-                "        loss = criterion(model(x), y)\n",
-                "        loss = -criterion(model(x), y)\n",
-            ),
-        ),
-        SIGN,
-        "the loop negates a loss that is right",
-        SIGNED,
-    ),
-    Fault(
-        "mlp-maximize",
-        "mlp",
-        (("lr=LEARNING_RATE)", "lr=LEARNING_RATE, maximize=True)"),),
-        SIGN,
-        "the optimizer is told to maximise",
-        SIGNED,
-    ),
-    Fault(
-        "regression-step-upwards",
-        "regression",
-        (
-            (
-                "            optimizer.step()\n",
-                "            with torch.no_grad():\n"
-                "                for p in net.parameters():\n"
-                "                    p += 0.01 * p.grad\n",
-            ),
-        ),
-        (*SIGN, *NO_UPDATE, "loss/diverging", "loss/nonfinite"),
-        "an update written by hand goes up the gradient",
-        SIGNED,
-    ),
-    Fault(
-        "vae-divergence-negated",
-        "vae",
-        (
-            (
-                "    kld = -0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())\n",
-                "    kld = 0.5 * torch.sum(1 + logvar - mu.pow(2) - logvar.exp())\n",
-            ),
-        ),
-        (*SIGN, "loss/nonfinite", "loss/negative"),
-        "the divergence from the prior is maximised",
-    ),
-    Fault(
-        "mlp-softmax-before-cross-entropy",
-        "mlp",
-        (
-            (
-                "        nn.Linear(64, N_CLASSES),\n",
-                "        nn.Linear(64, N_CLASSES),\n        nn.Softmax(dim=1),\n",
-            ),
-        ),
-        SOFTMAX,
-        "the last layer is a softmax, and the loss takes another",
-        DOUBLE,
-    ),
-    Fault(
-        "cnn-softmax-in-the-loss",
-        "cnn",
-        (
-            (
-                "    return F.cross_entropy(output, target)\n",
-                "    probabilities = F.softmax(output, dim=1)\n"
-                "    return F.cross_entropy(probabilities, target)\n",
-            ),
-        ),
-        SOFTMAX,
-        "softmax, then cross entropy",
-        DOUBLE,
-    ),
-    Fault(
-        "gru-softmax-in-forward",
-        "gru",
-        (
-            (
-                "        return self.out(self.drop(last[-1]))\n",
-                "        return torch.softmax(self.out(self.drop(last[-1])), dim=-1)\n",
-            ),
-        ),
-        SOFTMAX,
-        "forward returns probabilities",
-        DOUBLE,
-    ),
-    Fault(
-        "lm-softmax-before-cross-entropy",
-        "lm",
-        (
-            (
-                "    return F.cross_entropy(logits.reshape(-1, VOCABULARY), targets.reshape(-1))\n",
-                "    probabilities = logits.softmax(dim=-1)\n"
-                "    return F.cross_entropy(probabilities.transpose(1, 2), targets)\n",
-            ),
-        ),
-        SOFTMAX,
-        "softmax over the vocabulary, then cross entropy",
-        DOUBLE,
-    ),
-    Fault(
-        "unet-softmax-layer",
-        "unet",
-        (
-            (
-                "        self.logits = nn.Conv2d(width, N_CLASSES, 1)\n",
-                "        self.logits = nn.Sequential(\n"
-                "            nn.Conv2d(width, N_CLASSES, 1), nn.Softmax(dim=1)\n"
-                "        )\n",
-            ),
-        ),
-        SOFTMAX,
-        "a softmax over the classes of each pixel, then cross entropy",
-        DOUBLE,
-    ),
-    Fault(
-        "fraud-sigmoid-twice",
-        "fraud",
-        (
-            (
-                "        return self.logit(self.body(x)).squeeze(1)\n",
-                "        return torch.sigmoid(self.logit(self.body(x))).squeeze(1)\n",
-            ),
-            (
-                "            scores.append(torch.sigmoid(model(x)))\n",
-                "            scores.append(model(x))\n",
-            ),
-        ),
-        SOFTMAX,
-        "a sigmoid in the model, and one in the loss",
-        DOUBLE,
-    ),
-    Fault(
-        "moons-logits-loss-of-probabilities",
-        "moons",
-        (("nn.BCELoss()", "nn.BCEWithLogitsLoss()"),),
-        SOFTMAX,
-        "the loss wants logits, the model ends in a sigmoid",
-        DOUBLE,
-    ),
-    Fault(
-        "tagger-softmax-before-cross-entropy",
-        "tagger",
-        (
-            (
-                "        logits = self.classifier(hidden)  # (B, T, tags)\n",
-                "        logits = self.classifier(hidden).softmax(dim=-1)\n",
-            ),
-        ),
-        SOFTMAX,
-        "a model that returns its loss takes a softmax before it",
-        DOUBLE,
-    ),
-    Fault(
-        "cnn-nll-of-logits",
-        "cnn",
-        (
-            (
-                "    return F.cross_entropy(output, target)\n",
-                "    return F.nll_loss(output, target)\n",
-            ),
-        ),
-        (*SIGN, "loss/negative", "init/loss"),
-        "the negative log likelihood without a log softmax falls for ever",
-    ),
-    Fault(
-        "gru-nll-of-probabilities",
-        "gru",
-        (
-            (
-                "    return nn.functional.cross_entropy(logits, labels)\n",
-                "    return nn.functional.nll_loss(logits.softmax(dim=-1), labels)\n",
-            ),
-        ),
-        (*SOFTMAX, "loss/negative", "init/loss"),
-        "the log is missing: the loss is a negative probability",
-    ),
-    Fault(
-        "cnn-softmax-over-the-batch",
-        "cnn",
-        (
-            (
-                "    return F.cross_entropy(output, target)\n",
-                "    return F.nll_loss(F.log_softmax(output, dim=0), target)\n",
-            ),
-        ),
-        ("loss/batch-softmax", "loss/order"),
-        "the softmax runs over the batch, not over the classes",
-    ),
     Fault(
         "regression-broadcast",
         "regression",
@@ -427,7 +153,7 @@ FAULTS = (
         ),
         NONFINITE,
         "a probability reaches 0 or 1 and its logarithm is taken",
-        FINITE,
+        exact="non-finite",
     ),
     Fault(
         "lm-mask-hides-everything",
@@ -440,7 +166,7 @@ FAULTS = (
         ),
         NONFINITE,
         "the first position may look at nothing: a softmax of minus infinities",
-        FINITE,
+        exact="non-finite",
     ),
     Fault(
         "vae-gradient-behind-where",
@@ -453,7 +179,7 @@ FAULTS = (
         ),
         NONFINITE,
         "the branch that torch.where does not take has a gradient of NaN",
-        FINITE,
+        exact="non-finite",
     ),
     Fault(
         "regression-rate-overflows",
@@ -461,7 +187,7 @@ FAULTS = (
         (("lr=0.05", "lr=20.0"),),
         (*NONFINITE, *TOO_HIGH),
         "the learning rate is four hundred times too high: the loss overflows",
-        FINITE,
+        exact="non-finite",
     ),
     Fault(
         "autoencoder-log-of-a-difference",
@@ -475,7 +201,7 @@ FAULTS = (
         ),
         NONFINITE,
         "the logarithm of pixels that are zero",
-        FINITE,
+        exact="non-finite",
     ),
     Fault(
         "vae-divergence-outweighs",
