@@ -16,7 +16,7 @@ FAULTS = (
             ),
             ("shuffle=True", "shuffle=False"),
         ),
-        ("data/unshuffled",),
+        ("data/unshuffled", "data/same-order"),
         "data sorted by class, and not shuffled",
     ),
     Fault(
@@ -31,7 +31,7 @@ FAULTS = (
             ),
             ("batch_size=50, shuffle=True", "batch_size=50"),
         ),
-        ("data/unshuffled",),
+        ("data/unshuffled", "data/same-order"),
         "pictures in folders by class, and not shuffled",
     ),
     Fault(
@@ -45,7 +45,7 @@ FAULTS = (
             ),
             ("batch_size=32, shuffle=True", "batch_size=32"),
         ),
-        ("data/unshuffled",),
+        ("data/unshuffled", "data/same-order"),
         "sequences sorted by class, and not shuffled",
     ),
     Fault(
@@ -55,7 +55,7 @@ FAULTS = (
             ("generator.uniform(5, 30, n)", "np.linspace(5, 30, n)"),
             ("batch_size=32, shuffle=True", "batch_size=32"),
         ),
-        ("data/unshuffled",),
+        ("data/unshuffled", "data/same-order"),
         "a sweep from slow to fast, in its order (and the fastest are kept for validation)",
     ),
     Fault(
@@ -68,7 +68,7 @@ FAULTS = (
             ),
             ("batch_size=128, shuffle=True", "batch_size=128"),
         ),
-        ("data/unshuffled",),
+        ("data/unshuffled", "data/same-order"),
         "all frauds come at the end of the epoch",
     ),
     Fault(
@@ -181,7 +181,7 @@ FAULTS = (
                 "        tokens, label = self.items[index]\n        return torch.tensor(tokens), label\n",
             ),
         ),
-        ("data/dup-in-batch", *MISALIGNED),
+        ("data/all-zero-inputs", "data/dup-in-batch", *MISALIGNED),
         "every item refers to one list, which holds the last sequence",
     ),
     Fault(
