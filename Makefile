@@ -1,7 +1,7 @@
 # make demo     train the example with a watcher beside it, and look at the result (about two minutes)
 # make test     the whole test suite
 # make bench    the benchmarks, beside floors and other trackers (installed apart, 2 GB, into .venv-peers)
-# make faults   thousands of interrupted saves, and watchers that are killed and paused (ten minutes)
+# make faults   thousands of interrupted saves, watchers killed and paused, random keys (a quarter of an hour)
 # make planted  how many of two hundred planted mistakes `labbook check` finds, and its false alarms
 # make check    ruff and mypy
 # Each sets up .venv first where it has to. PYTHON=/path/to/python picks the interpreter (3.11 or newer).

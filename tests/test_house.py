@@ -74,7 +74,7 @@ THIRD_PARTY = {
     "labbook.upkeep": {"pyarrow", "git"},
     "labbook.cli": {"click", "pyarrow", "numpy"},
     "labbook": set(),
-    "labbook_tui": {"textual", "rich", "pyarrow", "numpy"},
+    "labbook_tui": {"textual", "rich", "pyarrow", "numpy", "PIL"},
     "labbook_hooks": set(),
 }
 """Package -> what it may import from elsewhere."""

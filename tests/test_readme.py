@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+import labbook
 from labbook.client.project import read_project
 
 ROOT = Path(__file__).parent.parent
@@ -133,7 +134,7 @@ def test_the_lines_a_user_adds_are_those_of_the_example():
     train, evaluation = (
         (ROOT / "examples/digits" / name).read_text() for name in ("train.py", "evaluation.py")
     )
-    added, class_, _ = blocks("python")
+    added, class_, *_ = blocks("python")
     lines = [re.sub(r"  # labbook.*", "", line).strip() for line in train.splitlines()]
     for line in added.splitlines():
         assert not line or line.strip() in lines
@@ -160,3 +161,25 @@ def test_every_variable_of_the_table_is_read_by_the_code():
     code = "".join(path.read_text() for path in (ROOT / "labbook").rglob("*.py"))
     for variable in re.findall(r"`(LABBOOK_[A-Z_]+)", README):
         assert f'"{variable}"' in code or variable in code
+
+
+def test_the_subject_that_is_shown_can_be_checked(monkeypatch):
+    from torch.nn import functional
+    from torch.utils.data import DataLoader
+
+    monkeypatch.syspath_prepend(ROOT / "examples/digits")
+    import train
+
+    [subject] = [block for block in blocks("python") if "@labbook.subject" in block]
+    [alone] = [block for block in blocks("python") if "labbook.check(" in block]
+    names = {**vars(train), "F": functional, "DataLoader": DataLoader, "labbook": labbook}
+    exec(compile(subject, "README.md", "exec"), names)  # it is our own README
+    few = {"only": ["loss/sign", "data/target-range"], "budget_s": 50}
+    report = labbook.check(names["subject"], **few)
+    assert (report.ok, len(report.passed)) == (True, 2)
+    loader = DataLoader(train.digits()[0], 32, shuffle=True)
+    names |= {"model": train.network(4), "loader": loader}
+    check = labbook.check
+    monkeypatch.setattr(labbook, "check", lambda subject: check(subject, **few))
+    exec(compile(alone, "README.md", "exec"), names)
+    assert names["report"].ok

@@ -10,6 +10,7 @@ that none has is looked up once more without regard to case. `validation/accurac
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -179,7 +180,7 @@ class Fields:
         """Find a field; raises `MisuseError`, with what was probably meant, when no run has it."""
         found = self._find(name)
         if found is None:
-            close = get_close_matches(name, self._names(), n=3)
+            close = get_close_matches(name, self._all_names(), n=3)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             raise MisuseError(f"no run here has a field {name!r}{hint}")
         return found
@@ -188,7 +189,7 @@ class Fields:
         found = self._exactly(name)
         if found is None:
             folded = name.lower()
-            alike = [known for known in self._names() if known.lower() == folded]
+            alike = [known for known in self._all_names() if known.lower() == folded]
             found = self._exactly(alike[0]) if alike else None
         return found
 
@@ -208,7 +209,15 @@ class Fields:
             return self.arguments.get(rest)
         return self.series.get(rest, {}).get(prefix)
 
-    def _names(self) -> list[str]:
+    @property
+    def names(self) -> list[str]:
+        """Every name of one field: facts, arguments and their last parts, series, metrics."""
+        counts = Counter(key.rpartition(".")[2] for key in self.arguments)
+        several = {name for name, count in counts.items() if count > 1}
+        mine = {*self._known, *self.arguments, *self.series}
+        return [name for name in self._all_names() if name in mine or name not in several]
+
+    def _all_names(self) -> list[str]:
         parts = [key.rpartition(".")[2] for key in self.arguments]
         names = [*self._known, *self.arguments, *parts, *self.series, *self.metrics]
         return list(dict.fromkeys(names))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from labbook.checks.agreeing import agreement
 from labbook.checks.bench import Bench, UserError
-from labbook.checks.descent import agreement, ascended, descended
+from labbook.checks.descent import ascended, descended
+from labbook.checks.looped import looped, rooted
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot
 from labbook.checks.traced import Trace, traced
-from labbook.checks.watched import watched
 
 if TYPE_CHECKING:
     from labbook.checks.torch_calls import Call
@@ -45,7 +46,7 @@ def pointing(bench: Bench) -> Pointing:
 
     `bench.shared` it.
     """
-    seen = bench.shared(traced)
+    seen = _loss_trace(bench)
     if seen.error is not None:
         raise seen.error
     signs = coefficients(seen)
@@ -53,7 +54,7 @@ def pointing(bench: Bench) -> Pointing:
         call = signs[0][0]
         text = f"{call.name} goes into the loss with a minus: less loss is more {call.name}"
         return Pointing(True, text, _minus(bench, seen, call))
-    in_loop = _in_loop(bench, seen)
+    in_loop = _in_loop(bench)
     if in_loop is not None:
         return in_loop
     try:
@@ -69,6 +70,14 @@ def pointing(bench: Bench) -> Pointing:
         text = f"{down:.0%} of free outputs reach the targets by descending, {up:.0%} by ascending"
         return Pointing(True, text, place_of(bench.subject.loss), down, up)
     return Pointing(None, down=down, up=up)
+
+
+def _loss_trace(bench: Bench) -> Trace:
+    """Of `loss=`; without a loss that can be called, of the loop."""
+    try:
+        return bench.shared(traced)
+    except Cannot:
+        return bench.shared(looped)
 
 
 def coefficients(seen: Trace) -> list[tuple[Call, float]]:
@@ -91,6 +100,31 @@ def coefficients(seen: Trace) -> list[tuple[Call, float]]:
     return found
 
 
+def _stated(bench: Bench, seen: Trace) -> list[tuple[Call, float]]:
+    """(its last call, d root / d its result) of the stated loss, found in the loop by its calls."""
+    import torch
+
+    try:
+        wanted = [call.name for call in bench.shared(traced).loss_calls]
+    except Cannot:
+        return []
+    calls = seen.loss_calls
+    starts = [
+        n
+        for n in range(len(calls) - len(wanted) + 1)
+        if wanted and [c.name for c in calls[n : n + len(wanted)]] == wanted
+    ]
+    if len(starts) != 1 or seen.loss is None or not seen.loss.requires_grad:
+        return []
+    call = calls[starts[0] + len(wanted) - 1]
+    if not isinstance(call.result, torch.Tensor) or not call.result.requires_grad:
+        return []
+    with torch.enable_grad():
+        [grad] = torch.autograd.grad(seen.loss, [call.result], retain_graph=True, allow_unused=True)
+    total = 0.0 if grad is None else grad.double().sum().item()
+    return [(call, total)] if total else []
+
+
 def _minus(bench: Bench, seen: Trace, known: Call) -> str:
     """The line that takes the negative, after the loss function was called."""
     after = seen.calls[seen.calls.index(known) + 1 :] if known in seen.calls else []
@@ -100,23 +134,18 @@ def _minus(bench: Bench, seen: Trace, known: Call) -> str:
     return known.where or place_of(bench.subject.loss)
 
 
-def _in_loop(bench: Bench, seen: Trace) -> Pointing | None:
-    """Whether the user's loop takes the negative of a loss that cannot be negative."""
-    kinds = {LOSS_KINDS[c.name] for c in seen.known()}
-    if not kinds or not kinds <= AT_LEAST_ZERO or seen.loss is None or seen.loss.item() <= 0:
+def _in_loop(bench: Bench) -> Pointing | None:
+    """Whether the loop turns the loss round before it calls backward()."""
+    seen = rooted(bench)
+    if seen is None:
         return None
-    if bench.subject.train is None or bench.subject.optimizer is None:
+    signs = coefficients(seen) or _stated(bench, seen)
+    if not signs or not all(sign < 0 for _, sign in signs):
         return None
-    try:
-        backwards = bench.shared(watched).backwards
-    except Cannot:
-        return None
-    if len(backwards) < 3 or not all(b.value < 0 for b in backwards):
-        return None
-    text = (
-        f"the loss is {seen.loss.item():.4g}, the loop calls backward() on {backwards[0].value:.4g}"
-    )
-    return Pointing(True, text, backwards[0].where)
+    call = signs[0][0]
+    name = call.name if call.name in LOSS_KINDS else "loss="
+    text = f"the loop calls backward() on a loss that {name} goes into with a minus"
+    return Pointing(True, text, _minus(bench, seen, call))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from labbook.checks.bench import Bench
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["Entry", "entry"]
+__all__ = ["Entry", "entry", "has_weights"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def entry(bench: Bench) -> Entry:
     handles = [
         module.register_forward_pre_hook(_seeing(name, module, found), with_kwargs=True)
         for name, module in model.named_modules()
-        if _has_weights(module)
+        if has_weights(module)
     ]
     try:
         with torch.no_grad():
@@ -59,7 +59,7 @@ def entry(bench: Bench) -> Entry:
     return found[0] if found else Entry()
 
 
-def _has_weights(module: nn.Module) -> bool:
+def has_weights(module: nn.Module) -> bool:
     """Itself, not by its parts; a norm without weights standardizes all the same."""
     own = [p for p in module._parameters.values() if p is not None]
     is_norm = "Norm" in type(module).__name__ and not list(module.children())

@@ -12,7 +12,7 @@ from labbook.checks.evaluated import called
 from labbook.checks.examples import Examples, training_examples, validation
 from labbook.checks.rule import Cannot
 
-__all__ = ["Series", "series"]
+__all__ = ["MEASURES", "Series", "series"]
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _is_summed(bench: Bench, pair: tuple[Any, Any]) -> bool:
 
 
 def _metrics(bench: Bench, pairs: list[Any], sizes: tuple[int, ...]) -> Iterator[Series]:
-    for name, measure in _MEASURES.items():
+    for name, measure in MEASURES.items():
         values: list[float] = []
         for output, target in pairs:
             try:
@@ -142,7 +142,7 @@ def _error(power: int) -> Callable[[Any, Any], float | None]:
     return measure
 
 
-_MEASURES: dict[str, Callable[[Any, Any], float | None]] = {
+MEASURES: dict[str, Callable[[Any, Any], float | None]] = {
     "accuracy": _accuracy,
     "accuracy (> 0)": _binary(0.0),
     "accuracy (> 0.5)": _binary(0.5),

@@ -11,14 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import leaves
 from labbook.checks.place import OURS, caller
+from labbook.checks.rule import Cannot
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Calls", "Cut", "calls_heard", "graph_leaves", "nodes"]
+__all__ = ["Calls", "Cut", "calls_heard", "graph_leaves", "nodes", "pulled"]
 
 _MOST_NODES = 50_000
 _MOST_CUTS = 400
+
+
+def pulled(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor], v: Sequence[Tensor]
+) -> tuple[Tensor | None, ...]:
+    """Gradients of ⟨outputs, v⟩ by the inputs; None where there is no way.
+
+    Raises `Cannot` where a backward pass does.
+    """
+    import torch
+
+    try:
+        return torch.autograd.grad(outputs, inputs, v, retain_graph=True, allow_unused=True)
+    except RuntimeError as error:
+        text = " ".join(str(error).split())[:200]
+        raise Cannot(f"a backward pass raised {type(error).__name__}: {text}") from error
 
 
 def nodes(tensors: Iterable[Tensor]) -> Iterator[Any]:
@@ -54,6 +71,9 @@ class Cut:
     leaves: frozenset[int]
 
 
+_TAKING = {"detach", "detach_", "data", "tensor", "torch.no_grad()", "item", "tolist", "numpy"}
+
+
 @dataclass
 class Calls:
     """What was heard: the cuts in order, and the `id`s of parameters that some call was given."""
@@ -62,6 +82,10 @@ class Calls:
     used: set[int] = field(default_factory=set)
     seen: set[tuple[str, str]] = field(default_factory=set)
     is_open: bool = True  # while closed, being given a parameter is no use of it
+
+    def taken(self) -> Cut | None:
+        """The first cut through which values of parameters go on without their gradient."""
+        return next((cut for cut in self.cuts if cut.leaves and cut.how in _TAKING), None)
 
     def cut_of(self, parameters: set[int]) -> Cut | None:
         """The first cut between these parameters and what came after."""
@@ -98,7 +122,9 @@ def _hear(into: Calls, func: Any, given: list[Tensor], result: Any) -> None:
 
     name = _name(func)
     made = list(leaves(result))
-    is_number = name in {"item", "tolist", "numpy"}
+    is_number = name in _NUMBERS
+    if name.endswith("_like") or name.startswith("new_"):
+        return  # takes the shape alone
     if not is_number and (not made or any(t.requires_grad for t in made)):
         return
     if name in {"grad", "is_leaf", "shape", "zero_", "size", "register_hook"}:
@@ -125,6 +151,9 @@ def _is_in_function() -> bool:
 
 _FUNCTION = os.path.join("torch", "autograd", "function.py")
 
+_NUMBERS = {"item", "tolist", "numpy", "__float__", "__int__", "__array__"}
+"""What turns a tensor into numbers that are none."""
+
 _READ = {"data", "T", "mT", "H", "mH", "real", "imag"}
 """Properties of a tensor that give its values."""
 
@@ -133,7 +162,7 @@ def _is_use(func: Any, parameters: Sequence[Tensor], result: Any) -> bool:
     """Whether values of the parameters go into the result; asking for a shape or grad is not."""
     if getattr(func, "__name__", "") == "__get__":
         return _name(func) in _READ
-    if _name(func) in {"item", "tolist", "numpy"}:
+    if _name(func) in _NUMBERS:
         return True
     own = {id(p) for p in parameters}
     return any(id(t) not in own for t in leaves(result))

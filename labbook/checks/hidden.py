@@ -1,9 +1,13 @@
-"""Parameters that a module holds where torch does not look: in plain lists, dicts and tuples."""
+"""Parameters that a module holds where torch does not look: in lists, dicts, objects, closures."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
+
+from labbook.checks.place import is_users
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -48,3 +52,20 @@ def _tensors(value: Any, path: str, depth: int) -> Iterator[tuple[str, Tensor]]:
     elif depth > 0 and isinstance(value, (list, tuple, set)) and len(value) < 1000:
         for n, part in enumerate(value):
             yield from _tensors(part, f"{path}[{n}]", depth - 1)
+    elif depth > 0 and isinstance(value, FunctionType):
+        for cell in value.__closure__ or () if is_users(value.__code__.co_filename) else ():
+            try:
+                yield from _tensors(cell.cell_contents, f"{path}()", depth - 1)
+            except ValueError:  # not filled yet
+                continue
+    elif depth > 0 and _is_plain_object(value):
+        for key, part in vars(value).items():
+            yield from _tensors(part, f"{path}.{key}", depth - 1)
+
+
+def _is_plain_object(value: Any) -> bool:
+    """Whether it is an instance of a class of the user's own."""
+    if isinstance(value, (type, ModuleType)) or not hasattr(value, "__dict__"):
+        return False
+    module = sys.modules.get(type(value).__module__)
+    return is_users(getattr(module, "__file__", None) or "<unknown>")

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import Batch, leaves
-from labbook.checks.bench import Bench
+from labbook.checks.bench import Bench, UserError
+from labbook.checks.graph import pulled
+from labbook.checks.models import in_eval
 from labbook.checks.rule import Cannot
 from labbook.checks.torch_calls import Call, torch_calls
+from labbook.checks.trained import copied
 from labbook.client.undisturbed import seed_all
 
 if TYPE_CHECKING:
@@ -62,7 +65,7 @@ def _output_sizes(bench: Bench, batch: Batch) -> set[int]:
     import torch
 
     with torch.no_grad():
-        output = bench.forward(bench.model().eval(), batch)
+        output = bench.forward(in_eval(bench), batch)
     found = {size for t in leaves(output) for size in t.shape[1:]}
     return {size for size in found if size > 1 and size % batch.n}
 
@@ -87,11 +90,20 @@ def per_example(bench: Bench, output: Any, n: int) -> list[Tensor]:
     found = [bench.tensor(output), *leaves(output)]
     kept: dict[int, Tensor] = {}
     for t in found:
-        if t.ndim and t.is_floating_point() and len(t) and len(t) % n == 0:
-            if t.ndim >= 2 and t.shape[1] == n and len(t) == n:
-                continue  # compares examples with each other, by its shape
-            kept.setdefault(id(t), t)
+        rows = _rows_first(t, n)
+        if rows is not None:
+            kept.setdefault(id(t), rows)
     return list(kept.values())
+
+
+def _rows_first(t: Tensor, n: int) -> Tensor | None:
+    """The tensor with examples (or `k` rows an example) along axis 0, where it has them."""
+    if not t.is_floating_point() or not t.ndim or not len(t):
+        return None
+    if t.ndim >= 2 and t.shape[1] == n:
+        # (n, n) compares examples with each other; (time, n, …) is the other way round
+        return None if len(t) == n else t.transpose(0, 1)
+    return t if len(t) % n == 0 else None
 
 
 def mixing(bench: Bench, model: nn.Module, batch: Batch) -> Mixing | None:
@@ -102,8 +114,9 @@ def mixing(bench: Bench, model: nn.Module, batch: Batch) -> Mixing | None:
     """
     n = batch.n
     share = _share(bench, model, batch, n)
-    if share is None:
-        share = _by_value(bench, model, batch, n)
+    if share is None or (share <= 1e-6 and not model.training):
+        # what takes no gradient, or was detached; norms in train mode mix by design
+        share = max_or_none((share, _by_value(bench, model, batch, n)))
     if share is None:
         return None
     if share <= 1e-6:
@@ -179,9 +192,7 @@ def _ratio(bench: Bench, tensor: Tensor, sources: list[Tensor], n: int) -> float
     chosen = min(2, n - 1)
     generator = torch.Generator().manual_seed(bench.seed)
     v = torch.randn(rows.shape[1], generator=generator).to(rows)
-    gradients = torch.autograd.grad(
-        (rows[chosen] * v).sum(), sources, retain_graph=True, allow_unused=True
-    )
+    gradients = pulled([rows[chosen]], sources, [v])
     own, others = 0.0, 0.0
     for gradient in gradients:
         if gradient is None or len(gradient) != n:
@@ -248,9 +259,25 @@ def _has_rows(tensor: torch.Tensor, n: int) -> bool:
 
 
 def stepped(bench: Bench) -> nn.Module:
-    """A model after three steps: what starts at zero is open."""
+    """A copy of the model after three steps of Adam at 1e-3, in eval mode.
+
+    What starts at zero is open then, whatever the user's rate is.
+    """
+    return copied(bench.shared(_opened)).eval()
+
+
+def _opened(bench: Bench) -> nn.Module:
+    import torch
+
     model = bench.model()
-    optimizer = bench.stepper(model)
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if not trainable:
+        return model
+    optimizer = torch.optim.Adam(trainable, 1e-3)
     for batch in bench.first(3):
-        bench.step(model, optimizer, batch)
-    return model.eval()
+        bench.tick()
+        try:
+            bench.step(model, optimizer, batch)
+        except (UserError, RuntimeError):
+            return bench.model()
+    return model

@@ -26,6 +26,7 @@ __all__ = [
     "Pass",
     "class_labels",
     "given_x",
+    "is_dense",
     "place_of_data",
     "place_of_loader",
     "train_pass",
@@ -54,20 +55,21 @@ class Pass:
 
     @cached_property
     def xs(self) -> list[Tensor]:
-        """The main input of each batch, detached, on the host."""
+        """The main input of each batch, detached, on the host; `Cannot` where there is none."""
         found = [given_x(batch) for batch in self.batches]
-        return [x.detach().cpu() for x in found if x is not None]
+        kept = [x.detach().cpu() for x in found if x is not None and x.numel()]
+        if not kept:
+            raise Cannot(f"{self.which} delivers no inputs that are tensors of numbers")
+        return kept
 
     @cached_property
     def rows(self) -> Tensor:
         """The main input of all examples: (examples, values). Raises `Cannot` for ragged ones."""
         import torch
 
-        parts = [x.reshape(len(x), -1) for x in self.xs if x.ndim and len(x)]
+        parts = [x.reshape(len(x), -1) for x in self.xs if x.ndim]
         if not parts or len({(p.shape[1], p.dtype) for p in parts}) != 1:
             raise Cannot(f"inputs of {self.which} differ in shape from batch to batch")
-        if not parts[0].shape[1]:
-            raise Cannot("inputs are empty")
         return torch.cat(parts)
 
     @cached_property
@@ -79,7 +81,8 @@ class Pass:
     def targets(self) -> list[Tensor]:
         """The first target tensor of each batch, on the host; empty where one has none."""
         found = [next(leaves(batch.target), None) for batch in self.batches]
-        return [t.detach().cpu() for t in found if t is not None] if None not in found else []
+        known = [t.detach().cpu() for t in found if t is not None and is_dense(t)]
+        return known if len(known) == len(found) else []
 
     @cached_property
     def is_self_supervised(self) -> bool:
@@ -143,7 +146,8 @@ def _read(bench: Bench, which: str) -> Pass:
     for batch in bench.stream(which, noted=noted):
         kept.append(batch)
         n += batch.n
-        size += sum(t.nbytes for t in (*leaves(batch.inputs), *leaves(batch.target)))
+        tensors = (*leaves(batch.inputs), *leaves(batch.target))
+        size += sum(t.nbytes for t in tensors if is_dense(t))
         if n >= EXAMPLES or size >= BYTES or time.monotonic() > ends or len(kept) >= EXAMPLES:
             is_whole = _has_no_more(bench, which, n)
             break
@@ -166,10 +170,18 @@ def _has_no_more(bench: Bench, which: str, n: int) -> bool:
 
 def given_x(batch: Batch) -> Tensor | None:
     """The main input: the first tensor of floats with more than one number an example, else `x`."""
-    found = [t for t in batch.inputs if t.ndim > 1]
+    dense = [t for t in batch.inputs if is_dense(t) and not t.is_complex()]
+    found = [t for t in dense if t.ndim > 1]
     floats = [t for t in found if t.is_floating_point()]
-    every = floats or found or [t for t in batch.inputs if t.ndim == 1]
+    every = floats or found or [t for t in dense if t.ndim == 1]
     return every[0] if every else None
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Whether a tensor's memory is an array: neither sparse nor nested."""
+    import torch
+
+    return tensor.layout is torch.strided and not tensor.is_nested
 
 
 def class_labels(seen: Pass) -> Tensor | None:

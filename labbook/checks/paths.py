@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.graph import Calls, calls_heard, graph_leaves, nodes
+from labbook.checks.models import in_eval
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot
 from labbook.checks.torch_calls import Call, torch_calls
@@ -134,7 +135,7 @@ def _loss(bench: Bench, model: nn.Module, output: Any) -> tuple[Any, set[int]]:
 
 
 def _in_eval(bench: Bench) -> set[str]:
-    model = bench.model().eval()
+    model = in_eval(bench)
     names = {id(p): n for n, p in model.named_parameters()}
     calls = Calls()
     with calls_heard(calls):

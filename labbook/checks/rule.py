@@ -161,7 +161,8 @@ def matching(patterns: Iterable[str]) -> set[str]:
             if fnmatchcase(name, pattern) or name.partition("/")[0] == pattern
         }
         if not found:
-            close = get_close_matches(pattern, registry(), n=1)
+            begun = [name for name in registry() if name.startswith(pattern)]
+            close = begun or get_close_matches(pattern, registry(), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise MisuseError(f"no rule is called {pattern!r}{hint} (labbook check --list)")
         names |= found

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import Batch, leaves, mapped
 from labbook.checks.bench import Bench
+from labbook.checks.graph import pulled
+from labbook.checks.models import in_eval
 from labbook.checks.rule import Cannot
 from labbook.client.undisturbed import seed_all
 
@@ -37,21 +39,28 @@ def tokens(bench: Bench) -> Tokens:
     target = next(leaves(batch.target), None)
     if target is None or target.is_floating_point() or target.ndim < 1:
         raise Cannot("the targets are no tokens")
+    found: list[Tokens] = []
     for x in batch.inputs:
-        if x.is_floating_point() or x.ndim != 2 or x.numel() != target.numel():
+        is_labels = x is target and len(batch.inputs) > 1
+        if is_labels or x.is_floating_point() or x.ndim != 2 or x.numel() != target.numel():
             continue
         y = target.reshape(x.shape).to(x.device)
         if not bool(((y == y.reshape(-1)[0]) | (y < 0)).all()):
-            return _aligned(batch, x, y)
-    raise Cannot("the targets are not the tokens of an input")
+            aligned = _aligned(batch, x, y)
+            found += [aligned] if aligned is not None else []
+    if not found:
+        raise Cannot("the targets are not the tokens of an input")
+    if len(found) > 1:
+        raise Cannot("two inputs hold the targets' tokens")
+    return found[0]
 
 
-def _aligned(batch: Batch, x: Tensor, y: Tensor) -> Tokens:
+def _aligned(batch: Batch, x: Tensor, y: Tensor) -> Tokens | None:
     for axis in (1, 0):
         shifts = tuple(s for s in (1, 0, 2, -1, 3, -2, -3) if _is_shift(x, y, axis, s))
         if shifts:
             return Tokens(batch, x, y, axis, shifts)
-    raise Cannot("the targets are not the input's tokens shifted")
+    return None
 
 
 def _is_shift(x: Tensor, y: Tensor, axis: int, shift: int) -> bool:
@@ -73,7 +82,7 @@ def predicted(bench: Bench, found: Tokens) -> int | None:
     """
     import torch
 
-    model = bench.model().eval()
+    model = in_eval(bench)
     middle = found.x.shape[found.axis] // 2
     at = [slice(None)] * 2
     at[found.axis] = slice(middle, middle + 1)
@@ -111,7 +120,7 @@ def _gradient(bench: Bench, model: nn.Module, found: Tokens, y: Tensor) -> Tenso
     outcome = bench.run(model, batch)
     if not outcome.tensor.requires_grad or not outcome.loss.requires_grad:
         return None
-    [gradient] = torch.autograd.grad(outcome.loss, [outcome.tensor], allow_unused=True)
+    [gradient] = pulled([outcome.loss], [outcome.tensor], [torch.ones_like(outcome.loss)])
     return None if gradient is None else _by_position(gradient, found.x)
 
 

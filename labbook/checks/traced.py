@@ -119,6 +119,20 @@ class Trace:
             yield call
             tensor = call.args[0] if call.args else call.kwargs.get("input")
 
+    def leads(self, call: Call) -> bool:
+        """Whether the loss depends on what a call returned; True where that cannot be said.
+
+        What a loop computes for its log does not lead to the loss.
+        """
+        import torch
+
+        results = [t for t in leaves(call.result) if t.requires_grad]
+        if self.loss is None or not self.loss.requires_grad or not results:
+            return True
+        with torch.enable_grad():
+            grads = torch.autograd.grad(self.loss, results, retain_graph=True, allow_unused=True)
+        return any(grad is not None for grad in grads)
+
     def of_target(self) -> set[int]:
         """The ids of the tensors that hold targets, or were computed from targets alone."""
         ours = {id(t) for t in leaves(self.batch.target)}

@@ -96,6 +96,9 @@ class _Eye:
         self.norms: dict[int, float] = {}
         self.graphs: list[Any] = []
 
+    def __deepcopy__(self, memo: Any) -> _Eye:
+        return self  # a loop may copy its model, with the hooks on it
+
     def next(self) -> int:
         self.at += 1
         return self.at

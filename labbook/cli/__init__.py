@@ -31,6 +31,7 @@ VERBS = {
         "watch": ("labbook.cli.watching:watch", "Evaluate checkpoints as they appear."),
         "evaluate": ("labbook.cli.watching:evaluate", "Evaluate some checkpoints now."),
         "check": ("labbook.cli.checking:check", "Check a run or a program for mistakes."),
+        "windows": ("labbook.cli.windowing:windows", "Do the task yourself, as the model sees it."),
         "best": ("labbook.cli.ranking:best", "Show the best checkpoint, and by how much."),
     },
     "Repeat": {

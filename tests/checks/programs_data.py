@@ -470,6 +470,247 @@ def _augmented():
     )
 
 
+class Drawn(torch.utils.data.Dataset):
+    """Items made by `item(i)`, which may draw at random."""
+
+    def __init__(self, n, item):
+        self.n, self.item = n, item
+
+    def __len__(self):
+        return self.n
+
+    def __getitem__(self, i):
+        return self.item(i)
+
+
+def drawn(train, val, batch=32):
+    return {
+        "loader": DataLoader(Drawn(192, train), batch, shuffle=True),
+        "val": DataLoader(Drawn(96, val), batch),
+    }
+
+
+def _denoising():
+    (x, _), (v, _) = pictures(), pictures(96, 1)
+
+    def noisy(data):
+        return lambda i: (data[i] + 0.1 * torch.randn(data[i].shape), data[i])
+
+    model = lambda: nn.Conv2d(1, 1, 5, padding=2)  # noqa: E731
+    return made(model, F.mse_loss, **drawn(noisy(x), noisy(v)))
+
+
+def _diffusion():
+    """The noise is the target, drawn anew at each read, in validation too."""
+    (x, _), (v, _) = pictures(), pictures(96, 1)
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.time, self.conv = nn.Linear(1, 1), nn.Conv2d(1, 1, 3, padding=1)
+
+        def forward(self, noisy, t):
+            return self.conv(noisy + self.time(t[:, None])[..., None, None])
+
+    def item(data):
+        def make(i):
+            t, noise = torch.rand(()), torch.randn(data[i].shape)
+            return data[i] * (1 - t) + noise * t, t, noise
+
+        return make
+
+    return made(Net, F.mse_loss, **drawn(item(x), item(v)))
+
+
+class Twin(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = mlp(12, 4)()
+
+    def forward(self, one, other):
+        return (self.net(one) - self.net(other)).pow(2).sum(1)
+
+
+def _siamese():
+    """Pairs drawn at random, in validation too."""
+    (x, y), (v, w) = table(192), table(96, seed=1)
+
+    def pairs(x, y):
+        def make(i):
+            j = int(torch.randint(0, len(x), ()))
+            return x[i], x[j], (y[i] == y[j]).float()
+
+        return make
+
+    def loss(distance, same):
+        return (same * distance + (1 - same) * (1 - distance).clamp(min=0)).mean()
+
+    return made(Twin, loss, **drawn(pairs(x, y), pairs(v, w)))
+
+
+def _two_views():
+    """Self-supervised: two random views of each example, also to validate on."""
+    (x, _), (v, _) = table(192), table(96, seed=1)
+
+    def views(data):
+        return lambda i: (data[i] + 0.1 * torch.randn(12), data[i] + 0.1 * torch.randn(12), i)
+
+    class Net(Twin):
+        def forward(self, one, other):
+            return F.normalize(self.net(one), dim=1) @ F.normalize(self.net(other), dim=1).T
+
+    def loss(scores, _):
+        return F.cross_entropy(scores * 5, torch.arange(len(scores)))
+
+    return made(Net, loss, task="other", **drawn(views(x), views(v)))
+
+
+def _masked_language():
+    (x, _), (v, _) = tokens(192, 0), tokens(96, 1)
+
+    def masked(data):
+        def make(i):
+            hidden = torch.rand(16) < 0.3
+            hidden[0] = True
+            return data[i].masked_fill(hidden, 0), data[i].masked_fill(~hidden, -100)
+
+        return make
+
+    return made(Tagger, ce_last, task="language", **drawn(masked(x), masked(v)))
+
+
+def _random_crops():
+    """Windows of one text at random places, as language models are often fed."""
+    text = torch.randint(0, 30, (4000,), generator=gen())
+
+    def crops(low, high):
+        def make(_):
+            at = int(torch.randint(low, high, ()))
+            return text[at : at + 16], text[at + 1 : at + 17]
+
+        return make
+
+    return made(Tagger, ce_last, task="language", **drawn(crops(0, 3000), crops(3100, 3900)))
+
+
+def _trend():
+    """A series that grows: validation comes later."""
+    t = torch.arange(420).float()
+    wave = t / 200 - 1 + torch.sin(t / 5) + 0.1 * torch.randn(420, generator=gen())
+    x = wave.unfold(0, 25, 1)
+    x, y = x[:, :24, None], x[:, 24:]
+    return made(Last, F.mse_loss, **loaders((x[:300], y[:300]), (x[300:], y[300:])))
+
+
+def _few_and_heavy():
+    """A small validation set of heavy tails."""
+
+    def data(n, seed):
+        x = torch.distributions.StudentT(2.0).rsample((n, 4))
+        return x, (x[:, 0] > 0).long()
+
+    torch.manual_seed(3)
+    return made(mlp(4, 2), F.cross_entropy, **loaders(data(400, 0), data(24, 1)))
+
+
+def _episodes():
+    """Few-shot: each batch holds its classes in order, anew from 0."""
+    g = gen(5)
+    y = torch.arange(5).repeat_interleave(6)
+    batches = []
+    for _ in range(20):
+        centre = torch.randn(5, 8, generator=g)
+        batches.append((centre[y] + 0.1 * torch.randn(30, 8, generator=g), y))
+    return made(mlp(8, 5), F.cross_entropy, loader=batches)
+
+
+def _balanced_batches():
+    """Each batch holds as many of each class."""
+    x, y = table(300)
+    by_class = [torch.nonzero(y == c)[:, 0] for c in range(3)]
+    g = gen(1)
+
+    class Balanced:
+        def __iter__(self):
+            for _ in range(9):
+                yield torch.cat(
+                    [c[torch.randint(0, len(c), (10,), generator=g)] for c in by_class]
+                ).tolist()
+
+        def __len__(self):
+            return 9
+
+    return made(
+        mlp(),
+        F.cross_entropy,
+        loader=DataLoader(TensorDataset(x, y), batch_sampler=Balanced()),
+        val=DataLoader(TensorDataset(*table(96, seed=1)), 32),
+    )
+
+
+def _board():
+    """Positions of a game: each square empty, ours or theirs."""
+
+    def data(n, seed):
+        x = torch.randint(0, 2, (n, 2, 6, 6), generator=gen(seed)).float()
+        x[:, 1] *= 1 - x[:, 0]
+        return x, (x[:, 0].sum((1, 2)) > x[:, 1].sum((1, 2))).float()[:, None]
+
+    model = lambda: nn.Sequential(nn.Flatten(), nn.Linear(72, 16), nn.ReLU(), nn.Linear(16, 1))  # noqa: E731
+    return made(model, F.binary_cross_entropy_with_logits, **loaders(data(256, 0), data(96, 1)))
+
+
+def _spectra():
+    """Positive, skewed spectra on a logarithmic scale, standardized."""
+
+    def data(n, seed):
+        g = gen(seed)
+        y = torch.randint(0, 3, (n,), generator=g)
+        axis = torch.arange(64).float()
+        peak = torch.exp(-((axis - 15 * (y[:, None] + 1)) ** 2) / 20)
+        x = (peak + 0.05 * torch.rand(n, 64, generator=g)).log()
+        return (x + 2.9) / 0.9, y
+
+    return made(mlp(64), F.cross_entropy, **loaders(data(256, 0), data(96, 1)))
+
+
+def _two_inputs():
+    """Pictures and a table beside them."""
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.flat = cnn(1, 8)(), nn.Linear(12, 8)
+            self.head = nn.Linear(16, 4)
+
+        def forward(self, image, more):
+            return self.head(torch.cat([self.conv(image), self.flat(more)], 1))
+
+    def data(n, seed):
+        x, y = pictures(n, seed)
+        return x, table(n, seed=seed)[0], y
+
+    return made(Net, F.cross_entropy, **loaders(data(192, 0), data(96, 1)))
+
+
+def _one_batch():
+    return made(mlp(), F.cross_entropy, loader=[table()])
+
+
+def _same_batch_again():
+    return made(mlp(), F.cross_entropy, loader=[table(32)] * 8)
+
+
+def _grey_as_colour():
+    """All pictures are grey, in three channels, as a pretrained net wants them."""
+
+    def data(n, seed):
+        x, y = pictures(n, seed)
+        return (x.repeat(1, 3, 1, 1) - 0.45) / 0.225, y
+
+    return made(cnn(3), F.cross_entropy, **loaders(data(192, 0), data(96, 1)))
+
+
 CLEAN = {
     name.removeprefix("_"): program
     for name, program in list(globals().items())

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 from torch.utils.data import DataLoader, TensorDataset
 
-__all__ = ["CLEAN", "loop_of"]
+__all__ = ["CE", "CLASSES", "CLEAN", "adam", "loader", "loop_of", "mlp", "program"]
 
 G = torch.Generator().manual_seed(0)
 X = torch.randn(96, 12, generator=G)

@@ -19,6 +19,14 @@ VAL = DataLoader(TensorDataset(X[147:], Y[147:]), 16)  # 16, 16, 16, 5
 RULES = ["eval/*"]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def make():
     return nn.Sequential(
         nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.3), nn.Linear(16, 3)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 import labbook
 from tests.checks.programs_loss import BINARY, CLASS, CLEAN, VALUE, X, mlp, parts
+from tests.checks.programs_loss_rare import RARE
 
 RULES = ["init", "grad/not-descent"]
 
@@ -34,9 +35,9 @@ def found(subject, rule):
     return causes[0]
 
 
-@pytest.mark.parametrize("name", CLEAN)
-def test_a_program_that_is_as_it_should_be_raises_no_alarm(name):
-    assert alarms(labbook.check(CLEAN[name], only=RULES)) == []
+@pytest.mark.parametrize("subject", [*CLEAN.values(), *RARE.values()], ids=[*CLEAN, *RARE])
+def test_a_program_that_is_as_it_should_be_raises_no_alarm(subject):
+    assert alarms(labbook.check(subject, only=RULES)) == []
 
 
 # ------------------------------------------------------------- not a number

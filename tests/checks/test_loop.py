@@ -20,6 +20,14 @@ ORDERED = DataLoader(TensorDataset(X, Y), 16)
 RULES = ["loop/*", "optim/schedule-*", "optim/grad-clip-always"]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def make():
     return nn.Sequential(
         nn.Linear(12, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.1), nn.Linear(16, 3)

@@ -29,6 +29,7 @@ from tests.checks.programs_loss import (
     sequence,
     trainer,
 )  # fmt: skip
+from tests.checks.programs_loss_rare import RARE as RARE_PROGRAMS
 
 RULES = [
     "loss",
@@ -72,9 +73,11 @@ def line_of(function, text):
     )
 
 
-@pytest.mark.parametrize("name", CLEAN)
-def test_a_program_that_is_as_it_should_be_raises_no_alarm(name):
-    assert alarms(labbook.check(CLEAN[name], only=RULES)) == []
+@pytest.mark.parametrize(
+    "subject", [*CLEAN.values(), *RARE_PROGRAMS.values()], ids=[*CLEAN, *RARE_PROGRAMS]
+)
+def test_a_program_that_is_as_it_should_be_raises_no_alarm(subject):
+    assert alarms(labbook.check(subject, only=RULES)) == []
 
 
 # ------------------------------------------------------------- logits and probabilities
@@ -592,3 +595,85 @@ def test_a_model_that_scales_its_outputs_is_right():
     scaled = parts(Rescaled, F.mse_loss, X, 500 * VALUE + 90)
     assert alarms(labbook.check(scaled, only=RULES)) == []
     assert labbook.check(CLEAN["mlp"], only=["data/target-scale"]).skipped
+
+
+# ------------------------------------------------------------- what the loop does by itself
+
+
+def with_loop(loss, model=None, target=CLASS, stated=F.cross_entropy):
+    """A stated loss that is right, and a loop that does something else."""
+    subject = parts(model or mlp(), stated, X, target)
+    return subject | {"train": trainer(loss, subject["loader"])}
+
+
+def clipped_in_the_loop(o, y):
+    error = F.cross_entropy(o, y)
+    return error.clamp(max=0.5)
+
+
+def new_tensor(o, y):
+    return torch.tensor(F.cross_entropy(o, y).item(), requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("subject", "rule", "function", "text"),
+    [
+        (with_loop(softmax_before), "loss/probabilities-as-logits", softmax_before, "F.softmax"),
+        (with_loop(negated), "loss/sign", negated, "-error"),
+        (
+            with_loop(clipped_in_the_loop),
+            "loss/blocked-gradient",
+            clipped_in_the_loop,
+            "clamp(max",
+        ),
+        (with_loop(new_tensor), "grad/loss-detached", new_tensor, ".item()"),
+        (with_loop(by_argmax), "grad/loss-detached", by_argmax, "o.argmax"),
+    ],
+)
+def test_a_mistake_that_only_the_loop_makes_is_found_at_its_line(subject, rule, function, text):
+    assert line_of(function, text) in found(subject, rule).where
+
+
+def test_a_loop_that_broadcasts_is_found():
+    right = lambda o, y: F.mse_loss(o.squeeze(1), y)  # noqa: E731
+    wrong = with_loop(F.mse_loss, mlp(1), VALUE[:, 0], stated=right)
+    assert found(wrong, "loss/broadcast")
+
+
+def test_without_a_stated_loss_the_loop_is_looked_at():
+    subject = with_loop(softmax_before) | {"loss": None}
+    assert found(subject, "loss/probabilities-as-logits")
+
+
+def test_a_loop_with_two_backward_passes_is_right():
+    def two(model, optimizer, n_steps):
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            out = model(X)
+            (F.cross_entropy(out, CLASS) / 2).backward(retain_graph=True)
+            (out.clamp(-1, 1).pow(2).mean() * 0.1).backward()
+            optimizer.step()
+
+    assert (
+        alarms(labbook.check(parts(mlp(), F.cross_entropy, X, CLASS, train=two), only=RULES)) == []
+    )
+
+
+def test_what_a_loop_computes_for_its_log_is_no_loss():
+    def logs(model, optimizer, n_steps):
+        for _ in range(n_steps):
+            optimizer.zero_grad()
+            out = model(X)
+            right = (out.softmax(1).round() == F.one_hot(CLASS, 5)).float().mean()
+            shown = F.cross_entropy(out.softmax(1), CLASS), (out[:, :1] - VALUE[:, 0]).abs().mean()
+            F.cross_entropy(out, CLASS).backward()
+            assert right >= 0
+            assert len(shown) == 2
+            optimizer.step()
+
+    subject = parts(mlp(), F.cross_entropy, X, CLASS, train=logs)
+    assert alarms(labbook.check(subject, only=RULES)) == []
+
+
+def test_a_minus_before_a_loss_of_ones_own_is_found_in_the_loop():
+    assert "a minus" in found(with_loop(negative_focal, stated=focal), "loss/sign").evidence

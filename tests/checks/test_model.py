@@ -25,6 +25,7 @@ from tests.checks.programs_model import (
     Transformer,
     X,
     adam,
+    elbo,
     loader,
     loader_of,
     loop_of,
@@ -33,6 +34,7 @@ from tests.checks.programs_model import (
     shift_inside,
     token_loss,
 )  # fmt: skip
+from tests.checks.programs_odd import ODD
 
 CE = F.cross_entropy
 OURS = [
@@ -59,9 +61,10 @@ def alarms(report):
     return [f for f in report.causes if f.status != "note"]
 
 
-@pytest.mark.parametrize("name", CLEAN)
+@pytest.mark.parametrize("name", [*CLEAN, *ODD])
 def test_a_clean_program_is_not_alarmed(name):
-    assert [(f.rule, f.where, f.evidence) for f in alarms(found_in(CLEAN[name]()))] == []
+    parts = (CLEAN | ODD)[name]()
+    assert [(f.rule, f.where, f.evidence) for f in alarms(found_in(parts))] == []
 
 
 class Net(nn.Module):
@@ -150,6 +153,9 @@ MIXING = {
             nn.Linear(12, 16), nn.BatchNorm1d(16, track_running_stats=False), nn.Linear(16, 3)
         )
     ),
+    "detached": plant(lambda h: h + h.detach().mean(0)),
+    "rolled": plant(lambda h: h.roll(1, 0)),
+    "first": plant(lambda h: h - h[:1]),
     "reshape": program(
         lambda: nn.Sequential(Flat(), nn.Linear(3 * 8 * 8, 2)), CE, IMAGES, DIGITS
     ),
@@ -285,6 +291,7 @@ NO_GRADIENT = {
     "argmax": (lambda h: F.one_hot(h.argmax(-1), 16).float(), "argmax"),
     "compare": (lambda h: (h > 0).float(), "gt"),
     "list": (lambda h: torch.tensor(h.tolist()), "tolist"),
+    "float": (lambda h: torch.tensor([[float(v) for v in r] for r in h]), "__float__"),
 }
 
 
@@ -313,6 +320,29 @@ def test_a_cut_in_the_loop_is_named():
     assert (found.rule, found.status) == ("grad/none", "fail")
     assert "test_model.py:" in found.where
     assert "detach cuts them off" in found.evidence
+
+
+class Sampling(nn.Module):
+    """Samples without a gradient; the mean gets one from another term."""
+
+    def __init__(self):
+        super().__init__()
+        self.enc, self.dec = nn.Linear(12, 8), nn.Linear(4, 12)
+
+    def forward(self, x):
+        mu, logvar = self.enc(x).chunk(2, -1)
+        return self.dec(torch.normal(mu, logvar.exp())), mu, logvar
+
+
+def test_sampling_without_a_gradient_is_found():
+    [found] = alarms(found_in(program(Sampling, elbo, X, X.clone())))
+    assert (found.rule, found.status) == ("grad/check", "fail")
+
+
+def test_a_tensor_copied_by_value_is_found_where_other_ways_are_left():
+    [found] = alarms(found_in(plant(lambda h: h + torch.tensor(h).sin())))
+    assert (found.rule, found.status) == ("grad/none", "warn")
+    assert "torch.tensor() of a tensor" in found.evidence
 
 
 class Swallow(torch.autograd.Function):
@@ -459,6 +489,26 @@ class Factor(torch.autograd.Function):
         return g * 2 * x**2
 
 
+class Entropy(torch.autograd.Function):
+    """A loss whose backward forgets the mean."""
+
+    @staticmethod
+    def forward(ctx, x, y):
+        ctx.save_for_backward(x, y)
+        return F.cross_entropy(x, y)
+
+    @staticmethod
+    def backward(ctx, g):
+        x, y = ctx.saved_tensors
+        return g * (x.softmax(-1) - F.one_hot(y, 3)), None
+
+
+def test_a_wrong_backward_of_a_loss_is_found():
+    [found] = alarms(found_in(program(mlp, Entropy.apply, X, CLASSES)))
+    assert (found.rule, found.status) == ("grad/check", "fail")
+    assert "Entropy" in found.evidence
+
+
 class Rectify(torch.autograd.Function):
     """A correct one, with a kink."""
 
@@ -495,7 +545,7 @@ def test_a_wrong_backward_is_found_at_its_class(function):
 
 @pytest.mark.parametrize(("function", "status"), [(Rectify, []), (Sign, ["note"])])
 def test_a_backward_that_is_meant_is_not_alarmed(function, status):
-    report = found_in(plant(function.apply))
+    report = found_in(plant(function.apply), ["grad/check"])
     assert [f.status for f in report.findings] == status
 
 
@@ -507,6 +557,22 @@ def test_a_value_changed_behind_autograds_back_is_found():
 
     report = found_in(plant(behind))
     assert "grad/check" in [f.rule for f in report.findings]
+
+
+class Switching(Net):
+    """Switches gradients off and on by hand."""
+
+    def forward(self, x):
+        torch.set_grad_enabled(False)
+        h = F.relu(self.a(x))
+        torch.set_grad_enabled(True)
+        return self.c(F.relu(self.b(h)))
+
+
+def test_gradients_switched_off_by_hand_are_found():
+    [found] = alarms(found_in(classes(Switching)))
+    assert (found.rule, found.status) == ("grad/none", "fail")
+    assert "torch.no_grad() cuts them off" in found.evidence
 
 
 # ---------------------------------------------------------------- the optimizer
@@ -663,6 +729,21 @@ class Copied(Net):
         return self.c(F.relu(self.d(F.relu(self.b(self.a(x))))))
 
 
+def another_model(model, optimizer, n_steps):
+    other = Net()
+    own = adam(other)
+    for x, y in loader(X, CLASSES):
+        own.zero_grad()
+        CE(other(x), y).backward()
+        own.step()
+
+
+def test_a_loop_that_trains_another_model_is_found():
+    [found] = alarms(found_in(classes() | {"train": another_model}))
+    assert (found.rule, found.status) == ("optim/no-update", "fail")
+    assert "reached no parameter" in found.evidence
+
+
 # ---------------------------------------------------------------- how the model is defined
 
 
@@ -688,6 +769,32 @@ class Plain(nn.Module):
         return self.head(F.relu(x @ self.w))
 
 
+class Held:
+    """No module, and holds one."""
+
+    def __init__(self):
+        self.layer = nn.Linear(12, 12)
+
+
+class InObject(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.held, self.head = Held(), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(F.relu(self.held.layer(x)))
+
+
+class InClosure(nn.Module):
+    def __init__(self):
+        super().__init__()
+        layer = nn.Linear(12, 12)
+        self.body, self.head = lambda x: F.relu(layer(x)), nn.Linear(12, 3)
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
 class InForward(nn.Module):
     def __init__(self):
         super().__init__()
@@ -699,8 +806,8 @@ class InForward(nn.Module):
 
 @pytest.mark.parametrize(
     "model",
-    [Listed, lambda: Listed(tuple), lambda: Listed(dict), Plain, InForward],
-    ids=["list", "tuple", "dict", "tensor", "forward"],
+    [Listed, lambda: Listed(tuple), lambda: Listed(dict), Plain, InForward, InObject, InClosure],
+    ids=["list", "tuple", "dict", "tensor", "forward", "object", "closure"],
 )
 @pytest.mark.parametrize("with_loop", [True, False])
 def test_what_is_not_registered_is_found(model, with_loop):

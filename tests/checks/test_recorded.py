@@ -62,6 +62,7 @@ FALLING = 2.3 * np.exp(-np.arange(600) / 100) + 0.1
         (noisy([*FALLING[:300], *np.linspace(0.3, 8, 300)]), "loss/diverging"),
         (noisy(np.full(400, 2.3)), "loss/no-progress"),
         (list(np.full(400, 2.3)), "loss/no-progress"),
+        ([2.3 + 0.001 * (step % 7) for step in range(300)], "loss/no-progress"),
     ],
 )
 def test_what_a_loss_curve_tells(book, losses, rule):

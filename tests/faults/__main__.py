@@ -1,4 +1,4 @@
-"""Runs fault campaigns: `python -m tests.faults [saves] [claims] [--count N] [--seed S]`.
+"""Runs fault campaigns: `python -m tests.faults [saves] [claims] [keys] [--count N] [--seed S]`.
 
 Prints what was done and what came of it; exits with 1 when anything was wrong or lost.
 """
@@ -6,12 +6,13 @@ Prints what was done and what came of it; exits with 1 when anything was wrong o
 from __future__ import annotations
 
 import argparse
+import random
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-NAMES = ("saves", "claims")
+NAMES = ("saves", "claims", "keys")
 
 
 def main() -> int:
@@ -19,7 +20,8 @@ def main() -> int:
     parser = argparse.ArgumentParser("python -m tests.faults", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="name", help=f"of {', '.join(NAMES)}")
     parser.add_argument("--count", type=int, help="saves (2,000), or faults of the claims (40)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--minutes", type=float, default=3.0, help="of random keys (3)")
+    parser.add_argument("--seed", type=int, help="0, but for keys another one each time")
     args = parser.parse_args()
     unknown = set(args.names) - set(NAMES)
     if unknown:
@@ -28,8 +30,12 @@ def main() -> int:
     for name in args.names or NAMES:
         began = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="labbook-faults-") as folder:
-            campaign = _saves if name == "saves" else _claims
-            good &= campaign(Path(folder), args.count, args.seed)
+            if name == "keys":
+                seed = random.randrange(10**6) if args.seed is None else args.seed
+                good &= _keys(Path(folder), args.minutes, seed)
+            else:
+                campaign = _saves if name == "saves" else _claims
+                good &= campaign(Path(folder), args.count, args.seed or 0)
         print(f"({name}: {time.monotonic() - began:.0f} s)\n", flush=True)
     return 0 if good else 1
 
@@ -62,6 +68,15 @@ def _claims(folder: Path, count: int | None, seed: int) -> bool:
     )
     for text in found.wrong:
         print(f"    {text}")
+    return not found.wrong
+
+
+def _keys(folder: Path, minutes: float, seed: int) -> bool:
+    from tests.faults.keys import press
+
+    print(f"random keys on a live book at 80x24 for {minutes:g} minutes, --seed {seed}", flush=True)
+    found = press(folder, minutes, seed)
+    print(f"{found.keys} keys and resizes in {found.apps} apps: {found.wrong or 'nothing wrong'}")
     return not found.wrong
 
 

@@ -68,7 +68,6 @@ def test_every_program_has_a_subject_and_can_be_run_alone():
         assert "tests" not in text, name
 
 
-@pytest.mark.skipif("fit/zero-input" not in registry(), reason="the rules that train are missing")
 def test_every_rule_that_is_named_exists():
     assert [fault.name for fault in FAULTS if not isinstance(fault.rules, tuple)] == []
     named = {rule for fault in FAULTS for rule in fault.rules}

@@ -138,6 +138,7 @@ def evaluate(lab: Lab, name: str) -> None:
             "stderr": {"accuracy": 0.0474},
             "n_nonfinite": {},
             "warnings": [],
+            "chosen": {"chosen": {"same": True}},  # found to be of the same data
         }
         target = reader.paths.result("validation", f"key{point.step}")
         assert publish(to_table(rows, about), target, reader.paths.root)

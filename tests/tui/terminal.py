@@ -7,10 +7,12 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,10 +27,12 @@ ANSWERS = (
     (b"\x1b[6n", b"\x1b[1;1R"),
 )
 UNREAD = re.compile(
-    rb"\x1b\[[<>=][0-9;:]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1bP.*?\x1b\\|\x1b\]\d+;.*?(?:\x07|\x1b\\)"
+    rb"\x1b\[[<>=][0-9;:]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b[P_].*?\x1b\\|\x1b\]\d+;.*?(?:\x07|\x1b\\)"
     rb"|\x1b\[\?(?:1049|1000|1002|1003|1015|1006|1016|2004|2048|2026|1004)[hl]",
     re.S,
 )
+HALF = re.compile(rb"\x1b(?:[P_][^\x1b]*\x1b?)?$")
+"""The beginning of a picture's sequence at the end of what has come."""
 PATIENCE_S = 90.0
 """Longest silence before a test gives up; only ever spent by a test that fails."""
 
@@ -43,6 +47,7 @@ class Terminal:
         self.screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self.screen)
         self.data = b""
+        self._held = b""  # of a picture, whose end has not come
         self._fd, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         self._process = subprocess.Popen(
@@ -87,6 +92,21 @@ class Terminal:
         stat = Path(f"/proc/{self._process.pid}/stat").read_text()
         return stat.rpartition(")")[2].split()[0] == "T"
 
+    def until_stopped(self) -> None:
+        """Wait for the stop of Ctrl-Z."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not self.is_stopped():
+            assert time.monotonic() < deadline, "never stopped"
+            while select.select([self._fd], [], [], 0.01)[0]:
+                self._read()
+
+    def resize(self, columns: int, rows: int, cell: tuple[int, int] = (0, 0)) -> None:
+        """Another size, and pixels of a cell where the terminal says them."""
+        pixels = columns * cell[0], rows * cell[1]
+        fcntl.ioctl(self._fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, *pixels))
+        self.screen.resize(rows, columns)
+        self.signal(signal.SIGWINCH)
+
     def _read(self) -> bool:
         """Take what has come; False at the end of the program."""
         if not select.select([self._fd], [], [], PATIENCE_S)[0]:
@@ -99,7 +119,10 @@ class Terminal:
         for question, answer in ANSWERS:
             if question in data:
                 os.write(self._fd, answer)
-        self._stream.feed(UNREAD.sub(b"", data))
+        seen, self._held = UNREAD.sub(b"", self._held + data), b""
+        if (start := HALF.search(seen)) is not None:
+            seen, self._held = seen[: start.start()], seen[start.start() :]
+        self._stream.feed(seen)
         return bool(data)
 
     def until(self, seen: str | Callable[[str], bool]) -> str:

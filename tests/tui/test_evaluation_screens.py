@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import labbook
+from labbook.book.watchers import Watcher, WorkerNow
 from labbook.compare.best import best
+from labbook_tui.advice import advice_on
+from labbook_tui.lines import Line, width_of
+from labbook_tui.models import EventRow
+from labbook_tui.palette import Ink
 from labbook_tui.screens.checkpoint import CheckpointScreen
+from labbook_tui.views.curves import CurvesView
 from labbook_tui.views.evaluations import EvaluationsView
 from labbook_tui.views.events import EventsView
-from tests.tui.lab import Lab
+from labbook_tui.views.watchers import watcher_lines, watcher_page
+from tests.tui.lab import Lab, make_lab
 from tests.tui.screens import app_on, until
 
 pytestmark = pytest.mark.timeout(240)
@@ -98,3 +106,181 @@ async def test_events_by_kind_and_found(lab: Lab) -> None:
         at = view.cursor
         await pilot.press("n")
         assert view.cursor >= at
+
+
+def watching(pid: int, *workers: WorkerNow, why: str | None = None) -> Watcher:
+    state = "stale" if why else "watching"
+    names = ["validation", "probe"]
+    return Watcher("gpu\x1b[2J", pid, state, why, pid, 0, names, pid, 0, 0, 0, None, [*workers])
+
+
+def plain(lines: list[Line]) -> str:
+    return "\n".join("".join(part.text for part in line) for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_two_watchers_stand_above_and_the_others_are_counted_and_listed(width: int) -> None:
+    idle = WorkerNow("cuda:0", "idle")
+    busy = WorkerNow(
+        "cuda:1", "evaluating", name="vit", evaluation="probe", step=40, done=100, total=1000
+    )
+    watchers = (watching(4, idle, busy), watching(3), watching(2, why="its process 2 is gone"))
+    lines = watcher_lines(watchers, width, Ink())
+    text = plain(lines)
+    assert len(lines) == 3
+    assert "cuda:1: vit step 40 probe" in text.replace("  ", " ")
+    assert "+1 more, 1 further worker  w lists all" in text
+    page = watcher_page(watchers, width, Ink())
+    assert plain(page).count("watcher gpu") == 3
+    assert "2 stale: its process 2 is gone" in plain(page)
+    assert "cuda:0: idle" in plain(page)
+    assert plain(page).count("evaluates validation, probe") == 3
+    assert "\x1b" not in text + plain(page)
+    assert all(width_of(line) <= width for line in [*lines, *page])
+    assert watcher_lines((), width, Ink()) == []
+    assert len(watcher_lines((watching(1), watching(2)), width, Ink())) == 2
+
+
+async def test_watchers_open_on_a_key_and_the_metric_is_remembered(lab: Lab) -> None:
+    reader = labbook.open(lab.book).run("first")
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "accuracy")
+        await pilot.press("w")
+        await until(pilot, "nobody watches this book")
+        await pilot.press("enter", "escape")  # a list has nothing to open
+        await until(pilot, "0.9000")
+        assert app.screen.query_one(EvaluationsView).remembered() == {}
+        await pilot.press("l")
+        kept = app.screen.query_one(EvaluationsView).remembered()
+        assert kept == {"metric": ["validation", "accuracy"]}
+    view = EvaluationsView()
+    view.recall({"metric": "damaged"})
+    assert view.chosen is None
+    view.recall(kept)
+    assert view.want("r").detail == ("validation", "accuracy")
+
+
+async def test_a_long_reason_ends_with_an_ellipsis(lab: Lab) -> None:
+    reader = labbook.open(lab.book).run("first")
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=(62, 24)) as pilot:
+        text = await until(pilot, "no result yet")
+        line = next(line for line in text.split("\n") if line.lstrip().startswith("60"))
+        assert line.endswith("…")
+        assert len(line) <= 62
+
+
+async def test_the_input_of_an_example_that_was_chosen(lab: Lab) -> None:
+    reader = labbook.open(lab.book).run("first")
+    chosen = reader.examples("chosen").column("index").to_pylist()
+    app = app_on(lab.book, reader.id, "evaluations")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await until(pilot, "accuracy")
+        await pilot.press("b", "enter")
+        await until(pilot, "40 examples")
+        screen = app.screen
+        assert isinstance(screen, CheckpointScreen)
+        assert sorted(screen.model.examples) == sorted(chosen)
+
+        def point(is_chosen: bool) -> int:
+            ids = [int(screen.model.rows.ids[row]) for row in screen.table.order]
+            at = next(at for at, id in enumerate(ids) if (id in chosen) is is_chosen)
+            screen.table.go(at)
+            return ids[at]
+
+        point(False)
+        await until(pilot, "the input is not known")
+        await pilot.press("i")
+        await until(pilot, "the input of this example is not known")
+        example = point(True)
+        await until(pilot, lambda text: "the input is not known" not in text and "▀" in text)
+        await pilot.press("i")
+        await until(pilot, lambda text: f"example {example} " in text and "8×8 pixels" in text)
+        await pilot.press("i")
+        assert app.screen is screen
+
+
+EVENTFUL = """
+import labbook
+run = labbook.start(name="eventful", output=False)
+for step in range(1, 61):
+    run.log({"loss": 2.3 / step}, step=step)
+run.event("gradients are not finite", kind="nonfinite", step=30)
+fix = "call optimizer.zero_grad() \\x1b[2Jbefore backward"
+run._journal.event("finding", "loop/stale-grad: left over", 40, rule="loop/stale-grad", fix=fix)
+run._journal.faults["nonfinite"] += 1
+run._journal.faults["ENOSPC"] += 2
+run.finish()
+"""
+
+
+async def test_enter_on_an_event_goes_to_the_curves_at_its_step(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab")
+    (lab.root / "train.py").write_text(EVENTFUL)
+    done = lab.train()
+    assert done.returncode == 0, done.stderr
+    app = app_on(lab.book, labbook.open(lab.book).run("eventful").id, "events")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "to do")
+        assert "labbook restore RUN" in text  # what to do about a dirty tree
+        view = app.screen.query_one(EventsView)
+        rows = {row.text: row for row in view.model.rows}
+        assert rows["nonfinite: 1 time"].step == 30  # of the event of its kind
+        assert rows["ENOSPC: 2 times"].step is None
+        for words, advice in (
+            ("stale-grad", "to do call optimizer.zero_grad() before backward"),
+            ("ENOSPC", "free the disk"),
+            ("not finite", "gradient clipping"),
+        ):
+            view.cursor = next(i for i, row in enumerate(view.listed) if words in row.text)
+            view.redraw()
+            await until(pilot, lambda text, advice=advice: advice in " ".join(text.split()))
+        curves = app.screen.query_one(CurvesView)
+        curves.axis = "time"  # as it was left
+        await pilot.press("enter")
+        await until(pilot, "step 30")
+        assert app.screen.number == 2
+        assert (curves.options.cursor, curves.model.axis) == (30.0, "step")
+        await pilot.press("8")
+        view.cursor = next(i for i, row in enumerate(view.listed) if "ENOSPC" in row.text)
+        await pilot.press("enter")
+        await until(pilot, "no step is known here")
+        assert app.screen.number == 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "advice"),
+    [
+        ("remark", "val: of 2 different data sets: not comparable", "over one data set"),
+        ("remark", "val: made with 2 codes: not comparable", "with one code"),
+        ("incomplete", "val is partial", "labbook evaluate"),
+        ("note", "lunch", ""),
+        ("fault", "never heard of: 3 times", ""),
+        ("", "  File train.py", ""),
+    ],
+)
+def test_what_to_do(kind: str, text: str, advice: str) -> None:
+    said = advice_on(EventRow(None, None, kind, text))
+    assert advice in said
+    assert bool(advice) == bool(said)
+
+
+STUCK = """
+import labbook
+with labbook.start(name="stuck", output=False) as run:
+    for step in range(300):
+        run.log({"loss": 2.3 + 0.001 * (step % 7)}, step=step)
+"""
+
+
+async def test_what_a_check_finds_stands_on_top_of_the_events(tmp_path: Path) -> None:
+    lab = make_lab(tmp_path / "lab")
+    (lab.root / "train.py").write_text(STUCK)
+    assert lab.train().returncode == 0
+    app = app_on(lab.book, labbook.open(lab.book).run("stuck").id, "events")
+    async with app.run_test(size=(80, 24)) as pilot:
+        text = await until(pilot, "loss/no-progress")
+        first = next(line for line in text.splitlines() if "loss/no-progress" in line)
+        assert " fail " in first
+        assert "overfit one batch" in " ".join(text.split())

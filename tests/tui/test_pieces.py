@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
 
+from labbook.direction import direction
 from labbook_tui import series, text
 from labbook_tui.chart import ChartOptions, draw_chart
 from labbook_tui.curve import Curve
 from labbook_tui.gauges import bar, sparkline
 from labbook_tui.heatmap import Grid, draw_heatmap, draw_image, levels_of, resample
-from labbook_tui.lines import width_of
+from labbook_tui.lines import clip, width_of
 from labbook_tui.palette import Glyphs, Ink
 from labbook_tui.raster import BRAILLE, column_ranges, dots, pack
 from labbook_tui.read.machine import _place
@@ -231,6 +234,26 @@ def test_series_are_grouped_by_metric() -> None:
 )
 def test_which_way_is_better(name: str, lower: bool | None) -> None:
     assert series.lower_is_better(name) is lower
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["val/loss", "val_loss", "arc.acc_norm", "brier", "psnr", "remap_count", "loss_accuracy", "wer",
+     "regret", "mAP", "cross_entropy", "return", "top5", "train_err", "width", "max/score"],
+)  # fmt: skip
+def test_the_screen_and_the_commands_have_one_rule_for_better(name: str) -> None:
+    expected = {"min": True, "max": False, None: None}[direction(name)]
+    assert series.lower_is_better(name) is expected
+
+
+def test_a_line_that_is_cut_says_so() -> None:
+    line = [Segment("out of "), Segment("memory", Style(bold=True))]
+    assert clip(line, 13) == line
+    cut = clip(line, 9)
+    assert "".join(part.text for part in cut) == "out of m…"
+    assert cut[-1].style == Style(bold=True)
+    assert width_of(clip([Segment("日本語")], 4)) == 4
+    assert clip(line, 0) == []
 
 
 def test_columns_that_do_not_fit_whole_are_left_out() -> None:

@@ -15,6 +15,7 @@ from textual.pilot import Pilot
 
 import labbook
 from labbook_tui.folding import Fold
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.columns import ColumnsScreen
 from labbook_tui.screens.compare import CompareScreen
 from labbook_tui.screens.runs import RunsScreen
@@ -391,3 +392,33 @@ async def test_a_run_removed_while_it_is_shown_and_marked(lab: Lab, tmp_path: Pa
         await pilot.press("k", "enter", "escape", "space", "p", "p")
         assert os.path.exists(own)
         await until(pilot, "3 runs")
+
+
+async def test_tab_completes_a_filter_and_shows_what_there_is(lab: Lab) -> None:
+    app = app_on(lab.book)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "first")
+        page = app.screen
+        await pilot.press("slash", *"sta", "tab")
+        await until(pilot, "/ state")
+        await pilot.press(*":f")
+        await until(pilot, lambda text: "finished  failed" in text)
+        prompt = page.query_one(Prompt)
+        for wanted in ("state:finished", "state:failed", "state:finished"):
+            await pilot.press("tab")
+            assert prompt.value == wanted
+        await pilot.press("shift+tab", "enter")
+        assert page.look.filter == "state:failed"
+        assert [row.name for row in page.table.rows] == ["broken"]
+        await pilot.press("escape", "o", "minus", *"val", "tab", "enter")
+        assert page.look.sorted_by == ("last.val/loss", True)
+        await until(pilot, lambda text: "finished  failed" not in text)
+
+
+async def test_what_cannot_be_completed_leaves_tab_without_effect(lab: Lab) -> None:
+    app = app_on(lab.book, labbook.open(lab.book).run("first").id, "conditions")
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "train.py")
+        await pilot.press("slash", "s", "tab")
+        assert app.screen.query_one(Prompt).value == "s"
+        assert app.screen.query_one(Prompt).size.height == 1

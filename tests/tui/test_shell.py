@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import labbook
 from labbook_tui.commands import Command, found
 from labbook_tui.curve import Curve
 from labbook_tui.export import as_csv, export, folder_for
 from labbook_tui.memory import Memory
+from labbook_tui.palette import Ink
+from labbook_tui.png import as_png
 from labbook_tui.screens.run import RunScreen
 from labbook_tui.screens.runs import RunsScreen
 from labbook_tui.shown import Shown
 from labbook_tui.svg import as_svg
+from labbook_tui.views.conditions import ConditionsView
 from labbook_tui.views.curves import CurvesView
 from tests.tui.lab import Lab
 from tests.tui.screens import app_on, until
@@ -79,6 +86,37 @@ def test_svg_is_valid_and_breaks_at_a_gap(n: int) -> None:
     if n > 1:  # the one high value is not lost by thinning out
         heights = [float(part.split()[1]) for part in drawn[0].get("d", "M")[1:].split("L")]
         assert min(heights) < 60 < max(heights)
+
+
+@pytest.mark.parametrize("n", [1, 12, 100_000])
+def test_png_has_the_curves_in_their_hues(n: int) -> None:
+    flat = Curve("日本 \x1b[31m", np.arange(3.0), np.array([1.0, 1.0, 1.0]), points=True)
+    data = as_png(shown((curve(n), flat, Curve("none", np.array([]), np.array([])))))
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    assert image.size == (1600, 2 * (450 + 2 * 18))
+    colours = {colour for _, colour in image.getcolors(1 << 24)}
+    for hue in Ink(dark=False).hues[:2]:
+        assert tuple(bytes.fromhex(hue)) in colours
+    assert image.getpixel((0, 0)) == (255, 255, 255)
+    assert len(data) < 300_000
+
+
+async def test_a_chart_becomes_a_png(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = app_on(lab.book, labbook.open(lab.book).run("first").id)
+    async with app.run_test(size=(150, 24)) as pilot:
+        await until(pilot, "val/loss")
+        await pilot.press("P")
+        await until(pilot, "curves.png")
+        assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+        monkeypatch.setitem(sys.modules, "PIL", None)
+        await pilot.press("P")
+        await until(pilot, "pip install pillow; e writes an SVG")
+        assert [path.name for path in tmp_path.iterdir()] == ["curves.png"]
+        await pilot.press("7", "P")
+        await until(pilot, "no chart to draw here")
 
 
 def test_palette_finds_all_words_and_the_exact_name_first() -> None:
@@ -210,3 +248,53 @@ def test_memory_that_cannot_be_written_is_no_error(
 def test_memory_of_two_books_is_apart(lab: Lab, tmp_path: Path) -> None:
     assert Memory(lab.book).path != Memory(tmp_path).path
     assert Memory(lab.book).path == Memory(lab.book / ".." / lab.book.name).path
+
+
+async def test_reopened_it_stands_where_it_was_left(lab: Lab) -> None:
+    app = app_on(lab.book)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        table = app.screen.table
+        await pilot.press("o", *"lr", "enter")  # sorted by the learning rate
+        order = [row.name for row in table.rows]
+        table.go(next(at for at, row in enumerate(table.rows) if row.name == "second"))
+        await pilot.pause()
+        await pilot.press("6")
+        await until(pilot, "train.py")
+        conditions = app.screen.query_one(ConditionsView)
+        await pilot.press("a")
+        assert conditions.is_all
+        await pilot.press("escape", "q")
+    again = app_on(lab.book)
+    async with again.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        assert isinstance(again.screen, RunsScreen)
+        assert again.screen.table.current.name == "second"
+        assert [row.name for row in again.screen.table.rows] == order
+        await pilot.press("enter")
+        await until(pilot, "train.py")
+        assert again.screen.number == 6
+        assert again.screen.query_one(ConditionsView).is_all
+
+
+async def test_the_newest_is_still_followed_where_nothing_was_chosen(lab: Lab) -> None:
+    app = app_on(lab.book)
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        assert app.screen.remembered()["row"] == ""
+        app.screen.recall({"row": ["damaged"]})
+        assert app.screen.remembered()["row"] == ""
+    app.memory.content["screens"] = {"run": {"page": 99}}
+    assert app.last_page == 2
+    app.memory.content["screens"] = {"run": "damaged"}
+    assert app.last_page == 2
+
+
+async def test_a_remembered_run_that_is_gone_leaves_the_cursor_on_top(lab: Lab) -> None:
+    app = app_on(lab.book)
+    app.memory.content["screens"] = {"runs": {"row": "20200101-000000-aaaaaa"}}
+    async with app.run_test(size=(100, 30)) as pilot:
+        await until(pilot, "first")
+        assert app.screen.table.cursor == 0
+        await pilot.press("j")
+        assert app.screen.remembered()["row"] == app.screen.table.current.id

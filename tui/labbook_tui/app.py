@@ -21,8 +21,10 @@ from labbook.book.text import clean
 from labbook_tui.bars import Keys
 from labbook_tui.commands import LabbookCommands
 from labbook_tui.driver import DiffDriver
+from labbook_tui.export import export, export_picture, folder_for
 from labbook_tui.feed import Feed, Fresh
 from labbook_tui.hangup import watch_terminal
+from labbook_tui.images.stage import Stage
 from labbook_tui.lines import Lines
 from labbook_tui.marks import Marks
 from labbook_tui.memory import Memory, write_log
@@ -36,7 +38,9 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from labbook.book.summary import RunSummary
+    from labbook_tui.images.protocol import Images
     from labbook_tui.read.library import Library
+    from labbook_tui.shown import Shown
 
 __all__ = ["LabbookApp"]
 
@@ -67,7 +71,10 @@ def _theme(name: str, ink: Ink) -> Theme:
 
 
 class LabbookApp(App[None]):
-    """The terminal program. `open_library` is called once, in the reader thread."""
+    """The terminal program. `open_library` is called once, in the reader thread.
+
+    With `is_remembered` false, how it is looked at is not kept for the next time.
+    """
 
     TITLE = "labbook"
     CSS = "Screen { background: $background; color: $foreground; }"
@@ -79,6 +86,7 @@ class LabbookApp(App[None]):
         Binding("m", "host", "this machine"),
         Binding("y", "copy", "copy"),
         Binding("e", "export", "export"),
+        Binding("P", "picture", "chart as PNG", show=False),
         Binding("ctrl+p,colon", "command_palette", "command palette", show=False),
         Binding("ctrl+z", "suspend_process", "suspend", show=False),
     ]
@@ -93,6 +101,8 @@ class LabbookApp(App[None]):
         page: str = "curves",
         driver_class: type[Driver] | None = DiffDriver,
         ascii_only: bool = False,
+        images: Images = "blocks",
+        is_remembered: bool = True,
     ) -> None:
         super().__init__(driver_class=driver_class)
         self.book = book
@@ -100,8 +110,9 @@ class LabbookApp(App[None]):
         self.feed = Feed(open_library, self.post_message)
         self.animation_level = "none"
         self.marks = Marks()
-        self.memory = Memory(book)
-        self.ascii_only = ascii_only
+        self.memory = Memory(book, is_kept=is_remembered)
+        self.ascii_only, self.images = ascii_only, images
+        self.stage: Stage | None = None
         self._has_mouse = True
         self._inks: dict[bool, Ink] = {}
         if self.no_color:  # Textual's own filter makes greys, which are colours too
@@ -119,11 +130,16 @@ class LabbookApp(App[None]):
         if dark not in self._inks:
             depth = depth_of(self.console.color_system, self.no_color)
             plain = self.ascii_only or os.environ.get("TERM", "") in PLAIN
-            self._inks[dark] = Ink(depth, dark, Glyphs.plain() if plain else Glyphs())
+            self._inks[dark] = Ink(
+                depth, dark, Glyphs.plain() if plain else Glyphs(), images=self.images
+            )
         return self._inks[dark]
 
     def on_mount(self) -> None:
         """Show the skeleton, then read."""
+        if self.images in {"kitty", "sixel"} and isinstance(self._driver, DiffDriver):
+            self.stage = Stage(self.images, self._driver, self._later)
+            self._driver.leave = self.stage.leave
         if not self.is_headless:
             watch_terminal(sys.__stdin__.fileno() if sys.__stdin__ is not None else 0)
         self.push_screen(RunsScreen(f"{self.book.parent.name}/{self.book.name}"))
@@ -162,6 +178,24 @@ class LabbookApp(App[None]):
         resized = getattr(self._driver, "resized", None)
         if resized is not None:
             resized(event.size.width, event.size.height)
+        if self.stage is not None:
+            self.stage.redrawn()
+
+    def _later(self, job: Callable[[], None]) -> None:
+        """Run it off the UI thread, then look anew which picture is to be shown."""
+
+        def work() -> None:
+            job()
+            self.call_from_thread(self.post_display_hook)
+
+        self.run_worker(work, thread=True, exit_on_error=False)
+
+    def post_display_hook(self) -> None:
+        """After the cells (Textual calls this): the picture of the present screen, or none."""
+        if self.stage is not None and self.screen_stack:
+            screen = self.screen
+            picture = screen.picture() if isinstance(screen, BaseScreen) else None
+            self.stage.show(None if screen.has_class("small") else picture)
 
     def on_fresh(self, message: Fresh) -> None:
         """Hand a model to the screen that asked for it."""
@@ -188,6 +222,13 @@ class LabbookApp(App[None]):
             screen.action_view(page)
         elif isinstance(screen, BaseScreen) and screen.at_run():
             self.push_screen(RunScreen(None, page, screen.at_run()))
+
+    @property
+    def last_page(self) -> int:
+        """The page of a run that was shown last; 2 where none was."""
+        kept = self.memory.part("screens").get("run")
+        page = kept.get("page") if isinstance(kept, dict) else 2
+        return page if isinstance(page, int) and 2 <= page <= 8 else 2
 
     def action_go(self, page: int) -> None:
         """A digit."""
@@ -239,23 +280,38 @@ class LabbookApp(App[None]):
 
     def action_export(self) -> None:
         """Write what is shown to files in the working directory."""
-        screen = self.screen
-        shown = screen.shown() if isinstance(screen, BaseScreen) else None
+        shown = self._shown()
         if shown is None:
             self.say("nothing to export here", "dim")
             return
+        self._write(lambda folder: export(shown, folder))
+
+    def action_picture(self) -> None:
+        """Write the chart that is shown as a PNG; without Pillow it is said what is needed."""
+        shown = self._shown()
+        if shown is None or not shown.curves:
+            self.say("no chart to draw here", "dim")
+            return
+        self._write(lambda folder: [export_picture(shown, folder)])
+
+    def _shown(self) -> Shown | None:
+        return self.screen.shown() if isinstance(self.screen, BaseScreen) else None
+
+    def _write(self, written: Callable[[Path], list[Path]]) -> None:
+        """Write files off the UI thread, and say which."""
 
         def write() -> None:
-            from labbook_tui.export import export, folder_for
-
             try:
-                paths = export(shown, folder_for(self.book))
+                paths = written(folder_for(self.book))
+            except ImportError:
+                said = "a PNG needs Pillow: pip install pillow; e writes an SVG without it"
+                self.call_from_thread(self.say, said, "warn")
             except OSError as error:
                 said = f"not exported: {error.strerror or error}"
                 self.call_from_thread(self.say, said, "bad")
-                return
-            names = " and ".join([str(paths[0]), *(path.suffix for path in paths[1:])])
-            self.call_from_thread(self.say, f"written: {clean(names)}")
+            else:
+                names = " and ".join([str(paths[0]), *(path.suffix for path in paths[1:])])
+                self.call_from_thread(self.say, f"written: {clean(names)}")
 
         self.run_worker(write, thread=True, exit_on_error=False)
 

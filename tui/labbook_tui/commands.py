@@ -74,6 +74,7 @@ class LabbookCommands(Provider):
         yield Command("page: this machine", "m", host.action_host)
         yield Command("copy", "what is under the cursor", host.action_copy)
         yield Command("export", "CSV, and SVG of curves", host.action_export)
+        yield Command("picture", "the chart as PNG; needs pillow", host.action_picture)
         yield Command("theme", "light or dark", host.action_theme)
         yield Command("mouse", "on or off: off lets the terminal select text", host.action_mouse)
         yield Command("help", "all keys", host.action_help)

@@ -8,6 +8,7 @@ that is fed the result shows the same cells as one fed everything.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 
 from rich.cells import get_character_cell_size
@@ -103,6 +104,14 @@ class CellDiff:
         self._cells: list[list[Cell]] = [[_UNKNOWN] * self.width for _ in range(self.height)]
         self._at: tuple[int, int] | None = None  # the terminal's cursor (row, column)
         self._sent = "?"  # the terminal's style
+
+    def lose(self, rows: Iterable[int], column: int, count: int) -> None:
+        """Forget what stands in `count` cells of these rows."""
+        for row in rows:
+            if row < self.height:
+                known = self._cells[row]
+                end = min(self.width, column + count)
+                known[column:end] = [_UNKNOWN] * max(0, end - column)
 
     def feed(self, data: str) -> str:
         """What to send so that the terminal shows what `data` asks for."""

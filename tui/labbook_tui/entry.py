@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from labbook_tui.bars import Prompt
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.palette import seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.text import cut
 
 __all__ = ["Entry"]

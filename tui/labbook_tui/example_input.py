@@ -20,6 +20,10 @@ BARS_FROM = 5
 
 def input_lines(example: Example, width: int, height: int, ink: Ink) -> list[Line]:
     """At most `height` lines; none when no input was stored or there is no room."""
+    if example.image is not None and ink.images == "off":
+        size = "×".join(str(pixels) for pixels in example.image.shape[:2])
+        words = f"picture of {size} pixels, not drawn: --images off"
+        return [[seg(cut(words, width), ink.of("dim"))]][: max(0, height)]
     if example.image is not None and height >= 3:
         caption = [[seg(cut(example.text, width), ink.of("dim"))]] if example.text else []
         return [*draw_image(example.image, width, height - len(caption), ink), *caption]

@@ -76,6 +76,11 @@ class Feed:
                 self._turn += 1
                 self._asked.notify()
 
+    def is_behind(self) -> bool:
+        """Whether something that is wanted has not been read yet."""
+        shown = self._shown
+        return any(isinstance(shown.get(want), Reading | None) for want in self._wants)
+
     def _run(self) -> None:
         while True:
             with self._asked:

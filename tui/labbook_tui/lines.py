@@ -21,7 +21,7 @@ from labbook_tui.palette import Ink, seg
 if TYPE_CHECKING:
     from textual import events
 
-__all__ = ["Line", "Lines", "beside", "blank", "fit", "rule", "under", "width_of"]
+__all__ = ["Line", "Lines", "beside", "blank", "clip", "fit", "rule", "under", "width_of"]
 
 Line = list[Segment]
 
@@ -37,6 +37,14 @@ def fit(line: Line, width: int, style: Style | None = None) -> Line:
     if style is not None:
         out = [Segment(part.text, style + (part.style or Style.null())) for part in out]
     return out
+
+
+def clip(line: Line, width: int) -> Line:
+    """The line in at most `width` cells, with a `…` at its end where something was left out."""
+    if width_of(line) <= width:
+        return line
+    kept = Segment.adjust_line_length(line, max(0, width - 1), Style.null())
+    return [*kept, Segment("…", kept[-1].style if kept else None)][: max(0, width)]
 
 
 def under(line: Line, style: Style) -> Line:

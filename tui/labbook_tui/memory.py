@@ -39,12 +39,16 @@ def write_log(error: BaseException) -> Path | None:
 
 
 class Memory:
-    """What is remembered of one book, by key; a value is plain JSON."""
+    """What is remembered of one book, by key; a value is plain JSON.
 
-    def __init__(self, book: Path) -> None:
+    With `is_kept` false there is no file: nothing is known at first, nothing is written.
+    """
+
+    def __init__(self, book: Path, *, is_kept: bool = True) -> None:
         name = hashlib.sha256(os.fsencode(os.path.realpath(book))).hexdigest()[:16]
         self.path = state_folder() / f"{name}.json"
-        self.content = self._read()
+        self.is_kept = is_kept
+        self.content = self._read() if is_kept else {}
         self._written = json.dumps(self.content)
 
     def _read(self) -> dict[str, Any]:
@@ -63,6 +67,8 @@ class Memory:
 
     def keep(self) -> bool:
         """Write it when it changed, atomically; False when it cannot be written."""
+        if not self.is_kept:
+            return True
         try:
             text = json.dumps({**self.content, "format": FORMAT})
             if text == self._written:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
+
+if TYPE_CHECKING:
+    from labbook_tui.images.protocol import Images
 
 __all__ = ["LETTERS", "Depth", "Glyphs", "Ink", "depth_of", "seg"]
 
@@ -159,6 +162,13 @@ class Ink:
     glyphs: Glyphs = field(default_factory=Glyphs)
     slots: tuple[int, ...] = ()
     """The hue of the n-th curve, where it is another than the n-th."""
+    images: Images = "blocks"
+    """How pictures are shown: by the terminal itself (kitty, sixel), in half-blocks, or not."""
+
+    @property
+    def draws_pixels(self) -> bool:
+        """Whether the terminal draws pictures itself."""
+        return self.images in {"kitty", "sixel"}
 
     def hued(self, slots: tuple[int, ...]) -> Ink:
         """The same with these hues for the first curves."""

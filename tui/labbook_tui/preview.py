@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from labbook.book.text import clean
 from labbook_tui.curve import Curve
 from labbook_tui.folding import Fold, members
-from labbook_tui.lines import Line, Lines, beside, rule, width_of
+from labbook_tui.lines import Line, Lines, beside, clip, rule, width_of
 from labbook_tui.marks import MOST, Marks
 from labbook_tui.models import CurvesModel
 from labbook_tui.palette import Ink, seg
@@ -80,7 +80,11 @@ class Preview(Lines):
         head = rule(self._title(width, ink), width, ink)
         warning = warning_line(run, ink) if not isinstance(self.row, Fold) else []
         wide = width >= SIDE_FROM
-        lines = [head] if wide or not width_of(warning) else [head, [seg(" "), *warning]]
+        lines = (
+            [head]
+            if wide or not width_of(warning)
+            else [head, clip([seg(" "), *warning], width - 1)]
+        )
         room = height - len(lines)
         if not wide:
             return [*lines, *self._chart(width, room)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from labbook.book.completing import Completion, complete, complete_field
 from labbook.book.fields import Fields
 from labbook.book.filtering import Test, parse
 from labbook.errors import MisuseError
@@ -49,6 +50,14 @@ class RunsLook:
             return str(error).removeprefix(f"filter {text!r} ")
         self.filter = text
         return ""
+
+    def completed(self, text: str) -> Completion:
+        """What the end of a filter may become."""
+        return complete(text, self._fields)
+
+    def completed_field(self, text: str) -> Completion:
+        """What the field to sort by may become."""
+        return complete_field(text, self._fields)
 
     def sort_by(self, text: str) -> str:
         """Sort by a field, `-field` downwards; returns what is wrong, and changes nothing then."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from labbook.direction import direction
+
 __all__ = [
     "group",
     "is_loss",
@@ -16,12 +18,6 @@ __all__ = [
     "split",
 ]
 
-_LOWER = re.compile(
-    r"loss|error|err$|nll|perplexity|ppl|bpb|bpc|rmse|mse|mae|^wer$|^cer$|fid|regret"
-)
-_HIGHER = re.compile(
-    r"acc|f1|auc|auroc|precision|recall|bleu|rouge|iou|dice|map|score|reward|r2|top\d|correct"
-)
 _VALIDATION = re.compile(r"^(val|valid|validation|test|eval|dev|heldout)$")
 _TRAIN = re.compile(r"^(train|training)$")
 _SETTING = re.compile(
@@ -77,13 +73,9 @@ def is_loss(name: str) -> bool:
 
 
 def lower_is_better(name: str) -> bool | None:
-    """Whether smaller values are better, by the name; None when it does not say."""
-    metric = split(name)[1].lower()
-    if _LOWER.search(metric):
-        return True
-    if _HIGHER.search(metric):
-        return False
-    return None
+    """Whether smaller values are better, by the one rule (`labbook.direction`); None: unsaid."""
+    way = direction(name)
+    return None if way is None else way == "min"
 
 
 def _rank(name: str) -> tuple[int, int, int]:

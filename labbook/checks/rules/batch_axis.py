@@ -9,6 +9,7 @@ from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding
 from labbook.checks.mixing import Mixing, few, mixing, per_example, stepped
+from labbook.checks.models import as_made, in_eval
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.torch_calls import Call, torch_calls
@@ -22,8 +23,8 @@ SIZE = Rule(
     kind="probe",
     stage="model",
     says="the output does not follow the number of examples",
-    formula="outputs of two batches of different size: no axis of the output grows with the batch, "
-    "or the model refuses the smaller one",
+    formula="outputs of two batches of different size have the same shape, or the model refuses "
+    "the smaller one",
     needs=("loader",),
     advice="sanity check the model with dummy data of prime dimensions",
     causes=(
@@ -99,6 +100,8 @@ def size(bench: Bench, limits: Limits) -> Iterator[Finding]:
         return
     if _grows(large[0], small[0], larger.n, smaller.n):
         return
+    if large != small:
+        raise Cannot("the output grows with the batch, but not in proportion")
     yield SIZE.fail(
         value=f"{small[0]} and {large[0]}",
         where=_place(bench),
@@ -111,8 +114,10 @@ def _shapes(bench: Bench, batch: Batch) -> list[tuple[int, ...]]:
     import torch
 
     with torch.no_grad():
-        output = bench.forward(bench.model().eval(), batch)
+        output = bench.forward(in_eval(bench), batch)
     main = bench.tensor(output)
+    if isinstance(output, (list, tuple)) and len(output) == batch.n:
+        raise Cannot("the output is a list of examples")
     if main.ndim == 0:
         raise Cannot("the output is one number")
     return [tuple(main.shape), *(tuple(t.shape) for t in leaves(output))]
@@ -126,14 +131,14 @@ def _grows(large: Sequence[int], small: Sequence[int], n: int, m: int) -> bool:
 
 
 def _place(bench: Bench) -> str:
-    return place_of(type(bench.model()))
+    return place_of(type(as_made(bench)))
 
 
 @MIXING.on_subject
 def mixed(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Follow the gradient of one example's output to the other examples."""
     batch = few(bench)
-    model = bench.model().eval()
+    model = in_eval(bench)
     found = mixing(bench, model, batch)
     if found is None:
         found = mixing(bench, stepped(bench), batch)
@@ -183,7 +188,7 @@ def alone(bench: Bench, limits: Limits) -> Iterator[Finding]:
     import torch
 
     batch = few(bench)
-    model = bench.model().eval()
+    model = in_eval(bench)
     with torch.no_grad():
         dropout = _random_call(bench, model, batch)
         if dropout is not None:

@@ -9,7 +9,7 @@ from labbook.book.given import newest_cards
 from labbook.checks.batch import Batch, leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
-from labbook.checks.passes import Pass, place_of_data, train_pass, val_pass
+from labbook.checks.passes import Pass, is_dense, place_of_data, train_pass, val_pass
 from labbook.checks.recorded import Recorded
 from labbook.checks.rule import Cannot, Limits, Rule
 
@@ -79,7 +79,7 @@ def _not_finite(seen: Pass) -> tuple[list[tuple[int, int]], Batch | None, str]:
 
 
 def _rows(tensor: Tensor, n: int) -> set[int]:
-    if not (tensor.is_floating_point() or tensor.is_complex()):
+    if not is_dense(tensor) or not (tensor.is_floating_point() or tensor.is_complex()):
         return set()
     finite = tensor.detach().isfinite()
     if bool(finite.all()):

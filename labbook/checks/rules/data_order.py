@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
-from labbook.checks.passes import Pass, class_labels, given_x, place_of_loader, train_pass
+from labbook.checks.passes import Pass, class_labels, given_x, is_dense, place_of_loader, train_pass
 from labbook.checks.rule import Cannot, Limits, Rule
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def unshuffled(bench: Bench, limits: Limits) -> Iterator[Finding]:
     both = min(z, between)
     if both <= limits["note"]:
         return
-    is_sure = both > limits["z"] and not _is_contrastive(bench)
+    is_sure = both > limits["z"] and not is_contrastive(bench)
     say = UNSHUFFLED.fail if is_sure else UNSHUFFLED.note
     yield say(
         value=round(z, 2),
@@ -73,7 +73,8 @@ def unshuffled(bench: Bench, limits: Limits) -> Iterator[Finding]:
     )
 
 
-def _is_contrastive(bench: Bench) -> bool:
+def is_contrastive(bench: Bench) -> bool:
+    """Whether the loss compares examples with each other, as far as its torch calls tell."""
     from labbook.checks.losses import loss_kind
 
     try:
@@ -200,7 +201,8 @@ def _order(bench: Bench, epoch: int) -> list[object]:
         else:
             whole = hashlib.blake2b(digest_size=16)
             for tensor in leaves((batch.inputs, batch.target)):
-                whole.update(tensor.detach().cpu().double().numpy().tobytes())
+                if is_dense(tensor) and not tensor.is_complex():
+                    whole.update(tensor.detach().cpu().double().numpy().tobytes())
             found.append(whole.digest())
         if len(found) == _BATCHES:
             break

@@ -262,7 +262,8 @@ SHIFT = Rule(
     stage="data",
     says="validation inputs have another scale than training inputs",
     formula="pooled: |mean_train - mean_val| > mean * sd_train and beyond 6 standard errors of "
-    "example means, or sd_val / sd_train outside [1/ratio, ratio]; sequences need 4 times as much",
+    "example means, or sd_val / sd_train outside [1/ratio, ratio] and the interquartile "
+    "ranges so too; sequences need 4 times as much",
     limits={"mean": 0.5, "ratio": 2.0},
     needs=("loader", "val"),
     follows=("data/nonfinite", "data/all-zero-inputs"),
@@ -293,6 +294,7 @@ def shift(bench: Bench, limits: Limits) -> Iterator[Finding]:
     by_sd = max(spread / sd, sd / spread)
     z = abs(other - mean) / max(_standard_error(train, val), 1e-12)
     is_far = by_mean > slack * limits["mean"] and z > 6
+    by_sd = min(by_sd, _middle_ratio(ours, theirs))
     if not is_far and by_sd <= slack * limits["ratio"]:
         return
     yield SHIFT.warn(
@@ -302,6 +304,18 @@ def shift(bench: Bench, limits: Limits) -> Iterator[Finding]:
         evidence=f"training inputs have mean {mean:.3g} and sd {sd:.3g}, validation inputs "
         f"{other:.3g} and {spread:.3g}",
     )
+
+
+def _middle_ratio(ours: Tensor, theirs: Tensor) -> float:
+    """Of the interquartile ranges, which tails do not move; infinite where one is 0."""
+    import torch
+
+    spans = []
+    for values in (ours, theirs):
+        some = values[:: max(1, len(values) // 1_000_000)]
+        first, third = (float(q) for q in torch.quantile(some, some.new_tensor([0.25, 0.75])))
+        spans.append(third - first)
+    return max(spans) / min(spans) if min(spans) > 0 else math.inf
 
 
 def _standard_error(*passes: Pass) -> float:

@@ -65,8 +65,11 @@ def _is_input(seen: Pass) -> bool:
 
     if seen.is_self_supervised:
         return True
-    x, y = (seen.xs[0], seen.targets[0]) if seen.xs and seen.targets else (None, None)
-    return x is not None and y is not None and x.shape == y.shape and torch.equal(x, y)
+    try:
+        x = seen.xs[0]
+    except Cannot:
+        return False
+    return x.shape == seen.targets[0].shape and torch.equal(x, seen.targets[0])
 
 
 EMPTY = Rule(
@@ -93,7 +96,7 @@ EMPTY = Rule(
 def empty(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Count examples that teach nothing."""
     seen = bench.shared(train_pass)
-    if not seen.targets:
+    if not seen.targets or not seen.n:
         raise Cannot("targets are no tensors")
     if all(t.numel() == 0 for t in seen.targets):
         yield _empty(bench, seen, list(range(seen.n)), limits, "have no element")

@@ -8,8 +8,10 @@ from typing import Any
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
-from labbook.checks.passes import place_of_data, place_of_loader
+from labbook.checks.passes import is_dense, place_of_data, place_of_loader
 from labbook.checks.rule import Cannot, Limits, Rule
+from labbook.checks.rules.data_order import is_contrastive
+from labbook.checks.targets import target_matters
 from labbook.client.undisturbed import seed_all
 
 _READ = 8
@@ -19,8 +21,9 @@ AUGMENT = Rule(
     kind="free",
     stage="data",
     says="validation examples are another each time they are read",
-    formula="val.dataset[i] read twice under different seeds, for 8 i: inputs differ and targets "
-    "do not: warn; otherwise, or where only batches can be read: note",
+    formula="val.dataset[i] read twice under different seeds, for 8 i: inputs differ and no target "
+    "does: warn; note where examples are sampled (targets differ, one of several inputs does not, "
+    "a contrastive loss), where the target is the clean input, or where only batches can be read",
     needs=("val",),
     advice="inspect the data as it is given to the model, in validation too",
     causes=("the validation set shares the training transform", "noise is added in __getitem__"),
@@ -38,16 +41,19 @@ def augment(bench: Bench, limits: Limits) -> Iterator[Finding]:
         yield from _of_batches(bench)
         return
     places = sorted({i * (len(dataset) - 1) // (_READ - 1) for i in range(_READ)})
-    differ, targets_differ = [], 0
+    differ, targets_differ, is_pair = [], 0, False
     for i in places:
         bench.tick()
         one, other = _read(bench, dataset, i, 1), _read(bench, dataset, i, 2)
         if not _equal(_inputs(one), _inputs(other)):
             differ.append(i)
             targets_differ += not _equal(_target(one), _target(other))
+            is_pair = is_pair or _is_pair(one, other)
     if not differ:
         return
-    say = AUGMENT.note if targets_differ > len(differ) / 2 else AUGMENT.warn
+    # what is drawn anew is no random transform of one example, nor is noise that is to be removed
+    is_sampled = targets_differ > 0 or is_pair or _compares(bench)
+    say = AUGMENT.note if is_sampled else AUGMENT.warn
     yield say(
         value=len(differ) / len(places),
         limit=0.0,
@@ -55,6 +61,14 @@ def augment(bench: Bench, limits: Limits) -> Iterator[Finding]:
         evidence=f"{len(differ)} of {len(places)} validation examples differ between two reads"
         + (", and so do their targets" if targets_differ else ""),
     )
+
+
+def _compares(bench: Bench) -> bool:
+    """Whether the loss compares views or examples, and not outputs with these targets."""
+    try:
+        return is_contrastive(bench) or not bench.shared(target_matters)
+    except Cannot:
+        return False
 
 
 def _map_style(loader: Any) -> Any:
@@ -79,6 +93,26 @@ def _target(item: Any) -> Any:
     return item[-1] if isinstance(item, (tuple, list)) and len(item) > 1 else None
 
 
+def _is_pair(one: Any, other: Any) -> bool:
+    """Whether inputs are several of one shape (views, pairs), or some of them stayed.
+
+    Or the target is an input without its noise.
+    """
+    import torch
+
+    parts = list(leaves(_inputs(one)))
+    others = list(leaves(_inputs(other)))
+    stayed = [_equal(a, b) for a, b in zip(parts, others, strict=False)]
+    target = _target(one)
+    is_clean = isinstance(target, torch.Tensor) and target.is_floating_point() and bool(parts)
+    is_several = len(parts) > 1 and len({part.shape for part in parts}) == 1
+    return (
+        any(stayed)
+        or is_several
+        or (is_clean and target.shape == parts[0].shape and target.numel() > 1)
+    )
+
+
 def _equal(one: Any, other: Any) -> bool:
     """Tensors, arrays and numbers in nested parts; anything else counts as equal."""
     import torch
@@ -90,6 +124,8 @@ def _equal(one: Any, other: Any) -> bool:
     try:
         a, b = torch.as_tensor(one), torch.as_tensor(other)
     except (TypeError, ValueError, RuntimeError):
+        return True
+    if not (is_dense(a) and is_dense(b)):
         return True
     if a.is_floating_point():
         a, b = a.nan_to_num(), b.nan_to_num()

@@ -9,6 +9,7 @@ from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.graph import graph_leaves
 from labbook.checks.hidden import hidden
+from labbook.checks.models import as_made
 from labbook.checks.naming import listed
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -93,6 +94,9 @@ def unregistered(bench: Bench, limits: Limits) -> Iterator[Finding]:
     held = _held(bench, model)
     others = _global(bench) | held
     made = [t for t in made if id(t) not in others]
+    if made:  # what is there again in a second pass was made elsewhere
+        again = graph_leaves([bench.run(model, batch).loss])
+        made = [t for t in made if id(t) not in again]
     if not paths and not made:
         return
     is_held = bool(paths) and all(i in held for i in strange if i in named) and not made
@@ -142,9 +146,12 @@ def _held(bench: Bench, model: Any) -> set[int]:
 
 
 def _place(model: Any, path: str) -> str:
-    """`blocks[0].weight of net.py:12 Net`."""
-    head = path.partition("[")[0]
-    owner = model.get_submodule(head.rpartition(".")[0])
+    """`blocks of net.py:12 Net`."""
+    words, owner = path.replace("[", ".").replace("()", "").split("."), model
+    n = 0
+    while n < len(words) and words[n] in owner._modules:
+        owner, n = owner._modules[words[n]], n + 1
+    head = ".".join(words[: n + 1])
     place = place_of(type(owner))
     return f"{head} of {place}" if ":" in place else head
 
@@ -170,7 +177,7 @@ def shared(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look for one module in several places of a list, and for shared storage."""
     import torch
 
-    model = bench.model()
+    model = as_made(bench)
     for name, module in model.named_modules():
         if not isinstance(module, (torch.nn.Sequential, torch.nn.ModuleList)):
             continue
@@ -201,7 +208,7 @@ def shared(bench: Bench, limits: Limits) -> Iterator[Finding]:
 @DROPOUT.on_subject
 def dropout(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at the probabilities of dropout modules, and of what the forward pass calls."""
-    found = [(p, name) for name, p in _probabilities(bench.model()) if p > limits["p"]]
+    found = [(p, name) for name, p in _probabilities(as_made(bench)) if p > limits["p"]]
     if not found and bench.subject.loader is not None:
         calls: list[Call] = []
         with torch_calls(calls):
@@ -239,7 +246,7 @@ def dtype(bench: Bench, limits: Limits) -> Iterator[Finding]:
     import torch
 
     kinds: dict[Any, list[str]] = {}
-    model = bench.model()
+    model = as_made(bench)
     for name, p in model.named_parameters():
         owner = model.get_submodule(name.rpartition(".")[0])
         if p.requires_grad and p.is_floating_point() and "Norm" not in type(owner).__name__:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.meant import following
+from labbook.checks.models import in_eval
 from labbook.checks.naming import listed
 from labbook.checks.paths import Paths, paths
 from labbook.checks.place import place_of
@@ -25,7 +27,14 @@ NONE = Rule(
     "first steps, value unchanged; an output that the loss does not use, or a result that "
     "is dropped, is a note or a warning",
     needs=("loader",),
-    follows=("grad/loss-detached", "optim/foreign-parameters", "optim/mostly-frozen"),
+    follows=(
+        "grad/loss-detached*",
+        "optim/foreign-parameters",
+        "optim/mostly-frozen",
+        "loop/no-grad*",
+        "loop/dry-run*",
+        "loss/blocked*",
+    ),
     advice="check for accidental non-differentiability from max/min/etc.",
     causes=(
         "detach(), .data, torch.no_grad(), torch.tensor(tensor) or numpy in the forward pass",
@@ -45,7 +54,7 @@ UNUSED = Rule(
     formula="requires_grad, no torch call of the first steps gets it, no gradient; one of several "
     "like parts in a list (experts, branches), or used in eval mode: a note",
     needs=("loader",),
-    follows=("grad/loss-detached", "optim/foreign-parameters", "grad/none"),
+    follows=("grad/loss-detached*", "optim/foreign-parameters", "grad/none", "loop/no-grad*"),
     advice="double-check the model actually is what you thought you defined",
     causes=("a layer that forward() forgets", "a layer of the same name twice"),
     fix="use it in forward(), or take it out of __init__()",
@@ -64,11 +73,13 @@ ZERO = Rule(
     follows=(
         "optim/rate-zero",
         "optim/no-update",
-        "loss/blocked-gradient",
-        "loss/sign",
+        "loss/blocked*",
+        "loss/batch-softmax*",
+        "loss/class-weights*",
+        "data/*",
+        "init/nonfinite*",
         "grad/none",
-        "init/*-weight",
-        "data/constant*",
+        "grad/loss-detached*",
         "optim/foreign-parameters",
     ),
     advice="check for accidental non-differentiability from max/min/etc.",
@@ -112,6 +123,14 @@ def _candidates(seen: Trained) -> list[Seen]:
     ]
 
 
+def _ways(bench: Bench) -> Paths:
+    """What a plain forward pass tells, where one is possible: a loop may do it otherwise."""
+    try:
+        return bench.shared(paths)
+    except Cannot:
+        return Paths()
+
+
 def _needed(bench: Bench) -> Trained:
     seen = bench.shared(trained)
     if not seen.n_backward:
@@ -127,8 +146,9 @@ def none(bench: Bench, limits: Limits) -> Iterator[Finding]:
     seen = _needed(bench)
     found = _candidates(seen)
     if not found:
+        yield from _partly(seen)
         return
-    way = bench.shared(paths)
+    way = _ways(bench)
     used = [s for s in found if _is_used(seen, way, s)]
     left_out = [s for s in used if s.name in way.unused_outputs]
     blocked = [s for s in used if s not in left_out]
@@ -142,6 +162,20 @@ def none(bench: Bench, limits: Limits) -> Iterator[Finding]:
         )
 
 
+def _partly(seen: Trained) -> Iterator[Finding]:
+    """A call that nobody makes to stop a gradient, where other ways are left."""
+    cut = next((c for c in seen.calls.cuts if c.how == "tensor" and c.where and c.leaves), None)
+    if cut is not None:
+        yield NONE.warn(
+            value=float(len(cut.leaves)),
+            limit=0.0,
+            where=cut.where,
+            evidence=f"torch.tensor() of a tensor cuts {len(cut.leaves)} parameters off there, "
+            "though they get gradients another way",
+            fix="use the tensor itself, or detach() where it is meant",
+        )
+
+
 def _is_used(seen: Trained, way: Paths, one: Seen) -> bool:
     return id(one.parameter) in seen.calls.used or one.name in way.used
 
@@ -150,7 +184,9 @@ def _blocked(bench: Bench, seen: Trained, way: Paths, found: Sequence[Seen]) -> 
     ids = {id(s.parameter) for s in found}
     cut = seen.calls.cut_of(ids)
     how, where = (cut.how, cut.where) if cut else way.cut(bench, {s.name for s in found})
-    is_meant = bench.subject.pretrained and how == "torch.no_grad()"
+    is_meant = how == "torch.no_grad()" and (
+        bench.subject.pretrained or {s.name for s in found} <= following(seen.model)
+    )
     say = NONE.note if is_meant else NONE.fail if how else NONE.warn
     total = sum(s.parameter.requires_grad for s in seen.seen.values())
     return say(
@@ -174,8 +210,8 @@ def unused(bench: Bench, limits: Limits) -> Iterator[Finding]:
     found = _candidates(seen)
     if not found:
         return
-    way = bench.shared(paths)
-    if not way.used:
+    way = _ways(bench)
+    if not way.used and not seen.calls.used:
         raise Cannot("compiled or scripted code cannot be listened to")
     idle = [s for s in found if not _is_used(seen, way, s)]
     if not idle:
@@ -236,9 +272,10 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     alarming = [s for s in found if not _is_harmless(bench, seen, s)]
     if alarming and _is_of_the_input(bench, seen, alarming):
         return
+    if any(_is_constant(s) for s in alarming) and _has_constant_output(bench):
+        raise Cannot("weights start all the same, and so do the outputs: init/constant-output")
     shown = alarming or found
-    way = bench.shared(paths)
-    dead = way.dead(bench) if alarming else None
+    dead = _ways(bench).dead(bench) if alarming else None
     say = ZERO.fail if alarming else ZERO.note
     total = sum(s.received > 0 for s in seen.seen.values())
     yield say(
@@ -254,9 +291,25 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
 def _is_harmless(bench: Bench, seen: Trained, one: Seen) -> bool:
     owner, _, own = one.name.rpartition(".")
     beside = [s for n, s in seen.seen.items() if n.rpartition(".")[0] == owner and s is not one]
-    if "bias" in own and any(s.largest > 0 for s in beside):
+    # a bias before a norm; the recurrent weight of a sequence of one
+    is_minor = "bias" in own or "_hh_" in own
+    if is_minor and any(s.largest > 0 for s in beside):
         return True
     return _has_live_sibling(bench, seen, one)
+
+
+def _is_constant(one: Seen) -> bool:
+    start = one.start
+    return start.ndim >= 2 and start.numel() > 1 and bool((start == start.reshape(-1)[0]).all())
+
+
+def _has_constant_output(bench: Bench) -> bool:
+    import torch
+
+    model = in_eval(bench)
+    with torch.no_grad():
+        output = bench.tensor(bench.forward(model, bench.batch))
+    return bool((output == output[:1]).all())
 
 
 def _is_of_the_input(bench: Bench, seen: Trained, found: Sequence[Seen]) -> bool:

@@ -23,8 +23,9 @@ INIT_LOSS = Rule(
     formula="64 examples. Cross-entropies: loss > high × the loss of zero scores (uniform): fail; "
     "< low × the loss of the best constant output (prior): fail, for models made by a function "
     "and not pretrained; > 1.2 × uniform: note. Squared, absolute and Huber errors: loss > far × "
-    "the loss of zero outputs: warn. Other losses: note at most",
-    limits={"high": 2, "low": 0.5, "far": 5},
+    "the loss of zero outputs: warn if outputs are beyond size (root mean square), else note. "
+    "Other losses: note at most",
+    limits={"high": 2, "low": 0.5, "far": 5, "size": 2},
     follows=(
         "init/nonfinite",
         "data/*",
@@ -95,8 +96,10 @@ def _verdict(bench: Bench, found: Start, limits: Limits) -> tuple[Any, float, st
         return _cross(bench, found, limits)
     if zero <= 0 or not loss > limits["far"] * zero:
         return None
+    size = float(bench.tensor(found.seen.output).detach().double().pow(2).mean().sqrt())
     text = f"loss {loss:.4g}, of outputs that are all zero {zero:.4g}, of their mean {prior:.4g}"
-    return ("warn" if found.kind in _ERRORS else "note"), limits["far"] * zero, text
+    is_large = found.kind in _ERRORS and size > limits["size"]  # else the targets are small
+    return ("warn" if is_large else "note"), limits["far"] * zero, text
 
 
 def _cross(bench: Bench, found: Start, limits: Limits) -> tuple[Any, float, str] | None:

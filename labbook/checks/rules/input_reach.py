@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from labbook.checks.batch import Batch, leaves, mapped
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.graph import pulled
 from labbook.checks.mixing import stepped
+from labbook.checks.models import as_made
 from labbook.checks.naming import listed
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -22,11 +24,20 @@ INPUT = Rule(
     kind="probe",
     stage="gradient",
     says="the output does not depend on the input",
-    formula="after 3 steps, in eval mode: the rows of one input exchanged, no output changes a "
-    "bit, and ∂output/∂input = 0; whole numbers and masks beside another input: a note; "
+    formula="after 3 steps, in eval and in train mode: the rows of one input exchanged, no output "
+    "changes a bit, and ∂output/∂input = 0; whole numbers and masks beside another input: a note; "
     "single output units that are the same for all examples: a note",
     needs=("loader",),
-    follows=("grad/zero", "grad/none", "optim/*", "model/weights-nonfinite", "loss/nonfinite*"),
+    follows=(
+        "grad/zero",
+        "grad/none",
+        "optim/*",
+        "model/weights-nonfinite",
+        "loss/nonfinite*",
+        "init/nonfinite*",
+        "init/constant-output*",
+        "data/*",
+    ),
     advice="zero out the data and check that results are worse",
     causes=(
         "the input is overwritten, zeroed or never used in forward()",
@@ -34,7 +45,7 @@ INPUT = Rule(
         "units that are all dead or saturated",
     ),
     fix="follow the input through forward() line by line",
-    false_positives="inputs that matter only in train mode",
+    false_positives="inputs that matter to the loss alone",
     source="exact",
 )
 
@@ -50,7 +61,7 @@ def unheard(bench: Bench, limits: Limits) -> Iterator[Finding]:
         yield say(
             value=0.0,
             limit=0.0,
-            where=place_of(type(bench.model())),
+            where=place_of(type(as_made(bench))),
             evidence=f"exchanging the rows of {listed(alarming or names)} changes no output, and "
             "its gradient is 0",
         )
@@ -75,7 +86,7 @@ def disconnected(bench: Bench) -> list[tuple[str, bool]]:
         if other is None:
             continue
         can_tell = True
-        if _has_say(bench, model, batch, x, other):
+        if any(_has_say(bench, m, batch, x, other) for m in (model, stepped(bench).train())):
             continue
         is_mask = not x.is_floating_point() or bool(((x == 0) | (x == 1)).all())
         found.append((name, len(named) == 1 or not is_mask))
@@ -121,7 +132,7 @@ def _has_say(bench: Bench, model: nn.Module, batch: Batch, x: Tensor, other: Ten
         return False
     generator = torch.Generator().manual_seed(bench.seed)
     v = [torch.randn(t.shape, generator=generator).to(t) for t in outputs]
-    [gradient] = torch.autograd.grad(outputs, [opened], v, allow_unused=True)
+    [gradient] = pulled(outputs, [opened], v)
     return gradient is not None and bool(gradient.any())
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
 from labbook.checks.mixing import stepped
+from labbook.checks.models import as_made, in_eval
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.tokens import Tokens, future_seen, predicted, tokens
@@ -69,7 +70,7 @@ def _ahead_of(bench: Bench) -> int | None:
 def _seen(bench: Bench) -> float:
     """How much of later tokens the outputs see."""
     found = bench.shared(tokens)
-    seen = future_seen(bench, bench.model().eval(), found)
+    seen = future_seen(bench, in_eval(bench), found)
     if seen is None:
         seen = future_seen(bench, stepped(bench), found)
     if seen is None:
@@ -78,7 +79,7 @@ def _seen(bench: Bench) -> float:
 
 
 def _place(bench: Bench) -> str:
-    return place_of(type(bench.model()))
+    return place_of(type(as_made(bench)))
 
 
 @LEAK.on_subject

@@ -1,4 +1,4 @@
-"""Where the way from the loss back to the outputs is cut: wholly, or for some of them."""
+"""Where the way from the loss back to the outputs is cut for some of them."""
 
 from __future__ import annotations
 
@@ -7,41 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
-from labbook.checks.descent import Free, free_outputs
+from labbook.checks.descent import HARD, Free, free_outputs
 from labbook.checks.finding import Finding
+from labbook.checks.looped import rooted
 from labbook.checks.losses import loss_kind
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.torch_calls import Call, torch_calls
-from labbook.checks.traced import Trace, traced
+from labbook.checks.traced import Trace
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-DETACHED = Rule(
-    "grad/loss-detached",
-    kind="probe",
-    stage="gradient",
-    says="the loss has no gradient: nothing leads from it back to the outputs",
-    formula="the outputs require a gradient and the loss does not, or it depends on none of them",
-    follows=("init/nonfinite", "data/target-range"),
-    advice="check for accidental non-differentiability",
-    causes=(
-        "arg-max or a comparison instead of scores",
-        "detach(), item(), numpy() or torch.tensor() on the way",
-        "the loss is computed under no_grad()",
-    ),
-    fix="compute the loss from the scores themselves",
-    source="Shelhamer, DIY Deep Learning",
-)
 
 BLOCKED = Rule(
     "loss/blocked-gradient",
     kind="probe",
     stage="gradient",
     says="many outputs get no gradient from the loss",
-    formula="free outputs drawn four times from N(0, 1): among those that ever get a gradient, the "
-    "mean share with exactly none > share, or none ever gets one. Fail where a clamp, minimum, "
+    formula="free outputs drawn 4 to 64 times from N(0, 1): among those that ever get a gradient, "
+    "the mean share with exactly none > share, or none ever gets one. Fail where a clamp, minimum, "
     "maximum or rounding on the way is the only use of what it is given; else note",
     limits={"share": 0.25},
     follows=("init/nonfinite", "grad/loss-detached", "data/target-range", "loss/batch-softmax"),
@@ -52,36 +36,6 @@ BLOCKED = Rule(
     source="Shelhamer, DIY Deep Learning; Karpathy: clipped the loss instead of the gradients",
 )
 
-_CUTS = frozenset(
-    [
-        "detach",
-        "detach_",
-        "data",
-        "argmax",
-        "item",
-        "numpy",
-        "tolist",
-        "argsort",
-        "bool",
-        "__bool__",
-        "gt",
-        "lt",
-        "ge",
-        "le",
-        "eq",
-        "ne",
-        "__gt__",
-        "__lt__",
-        "__ge__",
-        "__le__",
-        "__eq__",
-        "__ne__",
-        "tensor",
-        "round_",
-        "topk",
-        "max",
-    ]
-)
 _CLAMPS = frozenset(
     [
         "clamp",
@@ -110,67 +64,26 @@ _CLAMPS = frozenset(
         "nan_to_num",
     ]
 )
-
-
-@DETACHED.on_subject
-def detached(bench: Bench, limits: Limits) -> Iterator[Finding]:
-    """Is there a way from the loss to the outputs?"""
-    import torch
-
-    seen = bench.shared(traced)
-    if seen.error is not None:
-        raise seen.error
-    if bench.subject.loss is None or not isinstance(seen.value, torch.Tensor):
-        yield from _no_tensor(bench, seen)
-        return
-    outputs = [t for t in leaves(seen.output) if t.requires_grad]
-    if not outputs:
-        raise Cannot("the model's outputs require no gradient")
-    if seen.loss is None:
-        raise Cannot(f"the loss returned shape {tuple(seen.value.shape)}, not one number")
-    if seen.loss.requires_grad:
-        with torch.enable_grad():
-            grads = torch.autograd.grad(seen.loss, outputs, retain_graph=True, allow_unused=True)
-        if any(grad is not None for grad in grads):
-            return
-    yield from _cut(bench, seen)
-
-
-def _no_tensor(bench: Bench, seen: Trace) -> Iterator[Finding]:
-    """A loss that is a plain number has lost its graph."""
-    import torch
-
-    if isinstance(seen.value, torch.Tensor):
-        if not seen.value.requires_grad:
-            yield from _cut(bench, seen)
-        return
-    if not isinstance(seen.value, (int, float)) and not hasattr(seen.value, "__float__"):
-        raise Cannot(f"the loss returned a {type(seen.value).__name__}")
-    yield from _cut(bench, seen, f"; it returns a {type(seen.value).__name__}, not a tensor")
-
-
-def _cut(bench: Bench, seen: Trace, more: str = "") -> Iterator[Finding]:
-    calls = [
-        c
-        for c in seen.loss_calls
-        if any(t.requires_grad for t in leaves((c.args, c.kwargs)))
-        and not any(t.requires_grad for t in leaves(c.result))
-        and c.name in _CUTS
-    ]
-    by = calls[0] if calls else None
-    how = (
-        f"it ends at {by.name.strip('_')}()" if by is not None else "it is computed without a graph"
-    )
-    where = by.where if by is not None else ""
-    yield DETACHED.fail(
-        where=where or place_of(bench.subject.loss),
-        evidence=f"no gradient leads from the loss to the outputs: {how}{more}",
-    )
+_DRAWN = 2048
+_UNIT = frozenset(("normalize", "cosine_similarity", "cdist"))
 
 
 @BLOCKED.on_subject
 def blocked(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Which free outputs get no gradient at some values, though they do at others?"""
+    in_loop = rooted(bench)
+    by_loop = _clamp_of_loop(in_loop, limits["share"]) if in_loop is not None else None
+    if by_loop is not None:
+        call, cut = by_loop
+        yield BLOCKED.fail(
+            value=cut,
+            limit=limits["share"],
+            where=call.where or "train()",
+            evidence=f"{call.name}() changes {cut:.0%} of what it is given on the way to backward()"
+            ": no gradient passes there",
+            fix=f"drop {call.name}() from the way to the loss",
+        )
+        return
     free = free_outputs(bench)
     share, is_all = _blocked_share(bench, free)
     if not is_all and share <= limits["share"]:
@@ -185,6 +98,8 @@ def blocked(bench: Bench, limits: Limits) -> Iterator[Finding]:
             yield BLOCKED.note(value=share, limit=limits["share"], where=_loss_place(bench),
                                evidence=text)  # fmt: skip
         return
+    if by is not None and not is_all and any(c.name in _UNIT for c in free.seen.calls):
+        return  # unit vectors and cosines do not go where the free numbers were cut
     how = f" through {by.name}()" if by is not None else ""
     yield BLOCKED.fail(
         value=share,
@@ -202,7 +117,7 @@ def is_same(free: Free, seed: int) -> bool:
     values = []
     with torch.no_grad():
         for n in range(4):
-            free.start(scale=1.0, seed=seed + n)
+            free.start(scale=1.0, seed=seed + n, flat=HARD)
             values.append(free.value().double().item())
     return all(abs(value - values[0]) <= 1e-7 * abs(values[0]) for value in values)
 
@@ -216,28 +131,53 @@ def _blocked_share(bench: Bench, free: Free) -> tuple[float, bool]:
     import torch
 
     dead: list[list[Tensor]] = []
-    for seed in range(4):
+    n_draws = max(4, min(64, _DRAWN // max(1, sum(root.numel() for root in free.roots))))
+    for seed in range(n_draws):
         bench.tick()
-        free.start(scale=1.0, seed=bench.seed + seed)
+        free.start(scale=1.0, seed=bench.seed + seed, flat=HARD)
         dead.append([grad == 0 for grad in free.gradients()])
     alive = [torch.stack(draws).logical_not().any(0) for draws in zip(*dead, strict=True)]
     n_alive = sum(int(a.sum()) for a in alive)
     if n_alive == 0:
         return 1.0, True
     n_dead = sum(int((d & a).sum()) for draw in dead for d, a in zip(draw, alive, strict=True))
-    return n_dead / (4 * n_alive), False
+    return n_dead / (n_draws * n_alive), False
+
+
+def _clamp_of_loop(seen: Trace, limit: float) -> tuple[Call, float] | None:
+    """(the call, the share it changes) of a clamp between the model and backward()."""
+    calls = seen.loss_calls
+    for call in calls:
+        given = [t for t in leaves((call.args, call.kwargs)) if t.requires_grad]
+        if call.name not in _CLAMPS or len(given) != 1 or not _cuts(call, given[0]):
+            continue
+        if not call.result.requires_grad or _n_uses(calls, given[0]) > 1:
+            continue
+        share = float((call.result.detach() != given[0].detach()).double().mean())
+        if share > limit and seen.leads(call):
+            return call, share
+    return None
+
+
+def _n_uses(calls: list[Call], tensor: Any) -> int:
+    """Calls that take this tensor and lead on."""
+    return sum(
+        any(t is tensor for t in leaves((c.args, c.kwargs)))
+        for c in calls
+        if any(t.requires_grad for t in leaves(c.result))
+    )
 
 
 def _clamp(bench: Bench, free: Free) -> Call | None:
     """The call that cuts: of something that requires a gradient and goes nowhere else."""
     import torch
 
-    free.start(scale=1.0, seed=bench.seed)
+    free.start(scale=1.0, seed=bench.seed, flat=HARD)
     calls: list[Call] = []
     with torch_calls(calls):
         try:
             output = free.output()
-            free.loss(output)
+            seen = Trace(free.seen.model, free.seen.batch, calls, loss=free.loss(output))
         except Cannot:
             return None
     in_tail = {c.name: c for c in free.seen.calls[: free.seen.n_model] if c.name in _CLAMPS}
@@ -245,9 +185,9 @@ def _clamp(bench: Bench, free: Free) -> Call | None:
         given = [t for t in leaves((call.args, call.kwargs)) if t.requires_grad]
         if call.name not in _CLAMPS or len(given) != 1 or not _cuts(call, given[0]):
             continue  # of two that require a gradient, the other one gets it
-        users = sum(any(t is given[0] for t in leaves((c.args, c.kwargs))) for c in calls
-                    if any(t.requires_grad for t in leaves(c.result)))  # fmt: skip
-        if users > 1:  # what is clamped is used unclamped too
+        if _n_uses(calls, given[0]) > 1 or not seen.leads(
+            call
+        ):  # what is clamped is used unclamped too
             continue
         original = in_tail.get(call.name)
         found = call if call.where or original is None else original

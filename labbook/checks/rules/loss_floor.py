@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from labbook.checks.agreeing import agreement
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
-from labbook.checks.descent import agreement, descended
+from labbook.checks.descent import descended
 from labbook.checks.finding import Finding
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.place import place_of

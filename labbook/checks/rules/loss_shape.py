@@ -11,6 +11,7 @@ from labbook.checks.batch import leaves, mapped
 from labbook.checks.bench import Bench
 from labbook.checks.descent import free_outputs
 from labbook.checks.finding import Finding
+from labbook.checks.looped import traces
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -98,30 +99,36 @@ _CHECKED_NAMES = frozenset(
 )
 
 
+_ELEMENTWISE = frozenset(("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"))
+
+
 @BROADCAST.on_subject
 def broadcast(bench: Bench, limits: Limits) -> Iterator[Finding]:
-    """Look at every operation of outputs with targets."""
-    seen = bench.shared(traced)
-    if bench.subject.loss is None and seen.n_model == 0:
-        raise Cannot("no loss= given: what a model does with its targets is its own")
-    ours = seen.of_target()
-    for call in seen.loss_calls:
-        if call.name not in _CHECKED_NAMES:
-            continue
-        pair = _pair(call, ours)
-        if pair is None:
-            continue
-        output, target = pair
-        size = _broadcast_numel(output, target)
-        if output.ndim != target.ndim and size > max(output.numel(), target.numel()):
-            yield BROADCAST.fail(
-                value=float(size),
-                limit=float(max(output.numel(), target.numel())),
-                where=call.where or place_of(bench.subject.loss),
-                evidence=f"outputs {tuple(output.shape)} and targets {tuple(target.shape)} "
-                f"make {size} numbers",
-            )
-            return
+    """Look at every operation of outputs with targets, in the loss and in the loop."""
+    found = traces(bench)
+    for seen in found:
+        if seen is not found[-1] and bench.subject.loss is None and seen.n_model == 0:
+            continue  # what a model does with its targets is its own
+        ours = seen.of_target()
+        for call in seen.loss_calls:
+            pair = _pair(call, ours) if call.name in _CHECKED_NAMES else None
+            if pair is None and call.name in _ELEMENTWISE:
+                pair = _pair(call, {id(call.given(1, "target"))})
+            if pair is not None and _is_too_wide(*pair) and seen.leads(call):
+                output, target = (tuple(t.shape) for t in pair)
+                size = _broadcast_numel(*pair)
+                yield BROADCAST.fail(
+                    value=float(size),
+                    limit=float(max(t.numel() for t in pair)),
+                    where=call.where or place_of(bench.subject.loss),
+                    evidence=f"outputs {output} and targets {target} make {size} numbers",
+                )
+                return
+
+
+def _is_too_wide(output: Tensor, target: Tensor) -> bool:
+    size = _broadcast_numel(output, target)
+    return output.ndim != target.ndim and size > max(output.numel(), target.numel())
 
 
 def _pair(call: Call, ours: set[int]) -> tuple[Tensor, Tensor] | None:

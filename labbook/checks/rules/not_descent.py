@@ -24,7 +24,7 @@ NOT_DESCENT = Rule(
     "η = f·max(|L|, 1e-3)/‖g‖², f in {1e-4, 1e-3, 1e-2}; r = (L(θ) - L(θ - ηg))/(η‖g‖²), 1 for a "
     "gradient that is right; max r < most: fail. A note where the model detaches something",
     limits={"most": 0.2},
-    follows=("init/nonfinite", "grad/loss-detached", "loss/blocked-gradient", "loss/order"),
+    follows=("init/nonfinite", "grad/loss-detached", "loss/*"),
     advice="check gradients and do it thoroughly",
     causes=("a backward() of your own with the wrong sign or scale", "gradients changed by a hook"),
     fix="torch.autograd.gradcheck(function, inputs) in double precision",
@@ -32,6 +32,7 @@ NOT_DESCENT = Rule(
     source="Shelhamer, DIY Deep Learning; measured: 0 of 38 clean programs",
 )
 
+_STRAIGHT = frozenset(("detach", "data", "gumbel_softmax", "fake_quantize"))
 _FRACTIONS = (1e-4, 1e-3, 1e-2)
 
 
@@ -59,7 +60,7 @@ def not_descent(bench: Bench, limits: Limits) -> Iterator[Finding]:
     ]
     if not max(ratios) < limits["most"]:
         return
-    detaches = any(call.name in {"detach", "data"} for call in bench.shared(traced).calls)
+    detaches = any(call.name in _STRAIGHT for call in bench.shared(traced).calls)
     say = NOT_DESCENT.note if detaches else NOT_DESCENT.fail
     yield say(
         value=max(ratios),

@@ -8,6 +8,7 @@ from typing import Any
 from labbook.checks.batch import leaves
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.models import as_made
 from labbook.checks.rule import Limits, Rule
 from labbook.checks.torch_calls import Call, torch_calls
 
@@ -30,7 +31,7 @@ FORWARD = Rule(
     says="the loss is not finite before any step",
     formula="the loss of one of the first 4 batches is NaN or infinite, inputs and weights finite",
     needs=("loader",),
-    follows=("model/weights-nonfinite", "data/nonfinite*"),
+    follows=("model/weights-nonfinite", "data/nonfinite*", "init/nonfinite*"),
     advice="sanity check the loss at initialization",
     causes=("log or division of a zero", "exp of a large number", "a row that is masked whole"),
     fix="F.log_softmax instead of log(softmax), + eps in a denominator, logits losses",
@@ -44,7 +45,12 @@ GRADIENT = Rule(
     says="a gradient is not finite though the loss is",
     formula="any NaN or infinity in a parameter's gradient on one of the first 4 batches",
     needs=("loader",),
-    follows=("model/weights-nonfinite", "loss/nonfinite-forward", "data/nonfinite*"),
+    follows=(
+        "model/weights-nonfinite",
+        "loss/nonfinite-forward",
+        "data/nonfinite*",
+        "init/nonfinite*",
+    ),
     advice="check gradients, and do it thoroughly",
     causes=("sqrt or norm at exactly 0", "torch.where over a branch that divides by 0"),
     fix="(x + eps).sqrt(), or mask the argument before the function, not its result",
@@ -55,7 +61,7 @@ GRADIENT = Rule(
 @WEIGHTS.on_subject
 def weights(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at every parameter and running statistic."""
-    model = bench.model()
+    model = as_made(bench)
     tensors: list[tuple[str, Any]] = list(model.named_parameters())
     tensors += [(n, b) for n, b in model.named_buffers() if n.endswith(("_mean", "_var"))]
     bad = [(name, t) for name, t in tensors if not _is_finite(t)]

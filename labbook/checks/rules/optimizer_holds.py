@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding
+from labbook.checks.meant import beside_adapters, following
 from labbook.checks.naming import listed
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -15,6 +15,7 @@ from labbook.checks.trained import Seen, Trained, trained
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+    from torch.optim import Optimizer
 
 FOREIGN = Rule(
     "optim/foreign-parameters",
@@ -42,7 +43,13 @@ MISSING = Rule(
     formula="a parameter that requires grad, receives gradients in the first steps, is in no group "
     "of an optimizer, and does not change",
     needs=("optimizer", "loader"),
-    follows=("optim/foreign-parameters", "optim/step-missing"),
+    follows=(
+        "optim/foreign-parameters",
+        "optim/step-missing",
+        "model/unregistered",
+        "loop/no-step*",
+        "loop/optimizer-rebuilt*",
+    ),
     advice="double-check the model actually is what you thought you defined",
     causes=(
         "the optimizer was given one part of the model",
@@ -59,8 +66,8 @@ FROZEN = Rule(
     stage="gradient",
     says="much of what the optimizer holds is frozen",
     formula="share of the optimizer's tensors of the model with requires_grad=False ≥ `share`, or "
-    "the model's last layer among them; pretrained models and adapters beside frozen "
-    "weights: a note",
+    "a whole linear, convolutional or recurrent layer with its bias among them: warn, all: fail; "
+    "pretrained models: a note; bases of adapters and teachers are left alone",
     limits={"share": 0.5},
     needs=("optimizer",),
     advice="double-check the model actually is what you thought you defined",
@@ -101,9 +108,13 @@ def _held(bench: Bench) -> tuple[nn.Module, list[Tensor]]:
             )
         held = source
     else:
-        model = bench.model()
-        held = bench.optimizer(model)
+        model, held = bench.shared(_as_made)
     return model, [p for group in held.param_groups for p in group["params"]]
+
+
+def _as_made(bench: Bench) -> tuple[nn.Module, Optimizer]:
+    model = bench.model()
+    return model, bench.optimizer(model)
 
 
 @FOREIGN.on_subject
@@ -223,13 +234,13 @@ def frozen(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if not stuck and bench.subject.train is not None:
         stuck, names = _frozen_by_train(bench, names)
         where = place_of(bench.subject.train)
-    if not stuck or _beside_adapters(model):
+    stuck -= following(model)
+    if not stuck or beside_adapters(model):
         return
     held_names = [names[id(p)] for p in held if id(p) in names] or list(names.values())
     share = len(stuck) / max(1, len(held_names))
-    last = _last_layer(model)
-    is_last = bool(last) and last <= stuck
-    alarms = (share >= limits["share"] or is_last) and not bench.subject.pretrained
+    layers = _layers(model, stuck)
+    alarms = (share >= limits["share"] or layers) and not bench.subject.pretrained
     say = FROZEN.note if not alarms else FROZEN.fail if share == 1 else FROZEN.warn
     yield say(
         value=share,
@@ -237,7 +248,7 @@ def frozen(bench: Bench, limits: Limits) -> Iterator[Finding]:
         where=where or _frozen_place(bench, sorted(stuck)),
         evidence=f"{len(stuck)} of the {len(held_names)} tensors in the optimizer have "
         f"requires_grad=False: {listed(sorted(stuck))}"
-        + (", among them the last layer" if is_last else ""),
+        + (f", among them all of {listed(layers)}" if layers else ""),
     )
 
 
@@ -260,36 +271,20 @@ def _frozen_place(bench: Bench, stuck: Sequence[str]) -> str:
     return (place_of(source) if is_made else "") or stuck[0]
 
 
-def _last_layer(model: nn.Module) -> set[str]:
-    """The parameters of the last module that has any, as registered."""
-    found: set[str] = set()
+def _layers(model: nn.Module, stuck: set[str]) -> list[str]:
+    """Linear, convolutional and recurrent layers with a bias that are frozen whole.
+
+    A matrix alone may be a fixed projection or table.
+    """
+    import torch
+
+    rnn, conv = torch.nn.RNNBase, torch.nn.modules.conv._ConvNd
+    found: list[str] = []
     for prefix, module in model.named_modules():
-        own = {f"{prefix}.{n}".lstrip(".") for n, p in module._parameters.items() if p is not None}
-        is_norm = "Norm" in type(module).__name__
-        if own and not is_norm:
-            found = own
-    return found
-
-
-_ADAPTER = re.compile(r"lora|adapter|dora|delta", re.IGNORECASE)
-"""Names of trainable parts that make a frozen neighbour meant."""
-
-
-def _beside_adapters(model: nn.Module) -> set[str]:
-    """Frozen parameters with trainable ones beside them: LoRA, adapters, trained biases."""
-    found: set[str] = set()
-    modules = dict(model.named_modules())
-    for name, p in model.named_parameters():
-        if p.requires_grad:
-            continue
-        owner = name.rpartition(".")[0]
-        beside = [q for q in modules[owner]._parameters.values() if q is not None]
-        parent = modules[owner.rpartition(".")[0]]
-        if parent is not model:
-            beside += [q for q in parent._parameters.values() if q is not None]
-        near = [n for n, q in parent.named_parameters() if q.requires_grad and _ADAPTER.search(n)]
-        if near or any(q.requires_grad for q in beside):
-            found.add(name)
+        own = [f"{prefix}.{n}".lstrip(".") for n, p in module._parameters.items() if p is not None]
+        is_layer = isinstance(module, (torch.nn.Linear, conv, rnn))
+        if is_layer and len(own) >= 2 and set(own) <= stuck:
+            found.append(prefix or type(module).__name__)
     return found
 
 

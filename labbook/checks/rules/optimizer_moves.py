@@ -10,6 +10,7 @@ from labbook.checks.finding import Finding
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.trained import Trained, trained
+from labbook.checks.watched import watched
 
 STEP = Rule(
     "optim/step-missing",
@@ -18,6 +19,7 @@ STEP = Rule(
     says="the loop makes backward passes but no optimizer step",
     formula="≥ 3 backward passes in train(), no step of any optimizer, no parameter changed",
     needs=("train", "optimizer"),
+    follows=("loop/no-step*", "loop/dry-run*", "loop/no-grad*", "loop/scaler*"),
     advice="optimize: loss.backward(), then optimizer.step()",
     causes=("optimizer.step() is missing", "it stands outside the loop"),
     fix="call optimizer.step() after loss.backward()",
@@ -50,9 +52,12 @@ STILL = Rule(
         "optim/rate-zero",
         "optim/step-missing",
         "optim/foreign-parameters",
+        "optim/mostly-frozen",
         "grad/none",
         "grad/zero",
-        "grad/loss-detached",
+        "grad/loss-detached*",
+        "loop/*",
+        "init/nonfinite*",
     ),
     advice="check that the weights change",
     causes=(
@@ -114,6 +119,8 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at the learning rates of the steps that were taken, else at those it starts with."""
     groups = _groups(bench)
     rates = _rates(bench) or [tuple(_number(g.get("lr")) for g in groups)]
+    if rates[0] and all(r == 0 for r in rates[0]) and bench.subject.train is not None:
+        rates += [step.rates for step in bench.shared(watched).steps]  # warms up, perhaps
     stuck = [n for n in range(len(rates[0])) if all(r[n] == 0 for r in rates if n < len(r))]
     stuck = [n for n in stuck if n >= len(groups) or _is_trained(groups[n])]
     if not stuck:
@@ -144,16 +151,21 @@ def _rates(bench: Bench) -> list[tuple[float, ...]]:
 
 
 def _groups(bench: Bench) -> list[dict[str, Any]]:
+    return list(_optimizer(bench).param_groups)
+
+
+def _optimizer(bench: Bench) -> Any:
+    """The user's own object, only read, or one as they make it."""
     source = bench.subject.optimizer
-    if hasattr(source, "param_groups"):
-        return list(source.param_groups)
-    return list(bench.optimizer(bench.model()).param_groups)
+    return source if hasattr(source, "param_groups") else bench.shared(_as_made)
+
+
+def _as_made(bench: Bench) -> Any:
+    return bench.optimizer(bench.model())
 
 
 def _kind(bench: Bench) -> str:
-    source = bench.subject.optimizer
-    made = source if hasattr(source, "param_groups") else bench.optimizer(bench.model())
-    return type(made).__name__
+    return type(_optimizer(bench)).__name__
 
 
 def _place(bench: Bench) -> str:
@@ -176,6 +188,18 @@ def still(bench: Bench, limits: Limits) -> Iterator[Finding]:
         raise Cannot("the optimizer cannot be tried on a copy")
     if not seen.n_steps:
         raise Cannot("no optimizer step was seen")
+    reached = any(s.received or s.has_changed for s in seen.seen.values())
+    if seen.by_train and seen.n_backward and not reached:
+        yield STILL.fail(
+            value=0.0,
+            limit=1.0,
+            where=place_of(bench.subject.train),
+            evidence=f"{seen.n_backward} backward passes and {seen.n_steps} steps reached no "
+            "parameter of the model that train() was given",
+            causes=("the loop trains another model", "the model is copied in the loop"),
+            fix="use the model that is handed to the loop",
+        )
+        return
     moving = [s for s in seen.seen.values() if s.largest > 0 and s.is_finite]
     if not moving or any(s.has_changed for s in seen.seen.values()):
         return

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.looped import traces
 from labbook.checks.losses import LOSS_KINDS
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
-from labbook.checks.traced import PICKING, RESHAPING, Trace, traced
+from labbook.checks.traced import PICKING, RESHAPING, Trace
 
 if TYPE_CHECKING:
     from labbook.checks.torch_calls import Call
@@ -27,7 +28,7 @@ AS_LOGITS = Rule(
     "entropy(_with_logits) or kl_div, through reshaping, picking and clamping; for cross_entropy "
     "also rows within 1e-4 of a distribution; for nll_loss and kl_div values above 1e-4 or "
     "Σ exp outside [0.5, 1.5]; for binary_cross_entropy values outside [0, 1]",
-    follows=("init/nonfinite", "data/target-range"),
+    follows=("init/nonfinite", "data/target-range", "loss/batch-softmax"),
     advice="know what your loss takes: a softmax before cross-entropy is a softmax twice",
     causes=(
         "a softmax or sigmoid at the end of the model, and again inside the loss",
@@ -65,16 +66,24 @@ _EPS = 1e-4
 @AS_LOGITS.on_subject
 def as_logits(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at what each loss function is given."""
-    seen = bench.shared(traced)
-    known = [c for c in seen.loss_calls if c.name in LOSS_KINDS or c.name in _LOGARITHMS]
-    if not known:
+    calls = [
+        (seen, call)
+        for seen in traces(bench)
+        for call in seen.loss_calls
+        if call.name in LOSS_KINDS or call.name in _LOGARITHMS
+    ]
+    if not calls:
         raise Cannot("the loss calls none of torch's loss functions")
-    for call in known:
+    said_before: set[str] = set()
+    for seen, call in calls:
         given = call.given(0, "input")
         said = _verdict(seen, call, given) if _is_float(given) and given.requires_grad else None
-        if said is None:
+        if said is None or not seen.leads(call):
             continue
         status, evidence, fix, made_by = said
+        if evidence in said_before:  # by the loss, and again in the loop that calls it
+            continue
+        said_before.add(evidence)
         where = _where(bench, seen, made_by if made_by is not None else call)
         yield AS_LOGITS.found(status, where=where, evidence=evidence, fix=fix)
         if status == "fail":
@@ -175,13 +184,12 @@ def _where(bench: Bench, seen: Trace, call: Call) -> str:
 @BATCH_SOFTMAX.on_subject
 def batch_softmax(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at the axis of each softmax that outputs go through on their way into a loss."""
-    seen = bench.shared(traced)
-    n = seen.batch.n
-    for call in _softmaxes(bench, seen):
+    for seen, call in ((s, c) for s in traces(bench) for c in _softmaxes(bench, s)):
+        n = seen.batch.n
         tensor = call.given(0, "input")
         if tensor.ndim < 2 or tensor.shape[0] != n or n < 2 or tensor.shape[1] == n:
             continue
-        if _axis(call) == 0:
+        if _axis(call) == 0 and seen.leads(call):
             yield BATCH_SOFTMAX.fail(
                 where=_where(bench, seen, call),
                 evidence=f"{call.name} of a tensor {tuple(tensor.shape)} over axis 0, "

@@ -158,7 +158,7 @@ def no_progress(run: Recorded, limits: Limits) -> Iterator[Finding]:
         drop = curve.first - curve.last
         if drop >= limits["drop"] * abs(curve.first) or curve.falls < -0.1:
             continue
-        if curve.last > curve.first + 3 * curve.noise:
+        if -drop > max(3 * curve.noise, limits["drop"] * abs(curve.first)):
             continue  # it rises: another rule's business
         prior = _at_prior(run, curve.last)
         yield NO_PROGRESS.fail(

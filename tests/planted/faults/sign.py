@@ -107,7 +107,7 @@ FAULTS = (
                 "                    p += 0.01 * p.grad\n",
             ),
         ),
-        (*SIGN, *NO_UPDATE, "loss/diverging", "loss/nonfinite"),
+        (*SIGN, *NO_UPDATE, "loss/diverging", "loss/nonfinite", "loop/nonfinite"),
         "an update written by hand goes up the gradient",
         exact="sign",
     ),

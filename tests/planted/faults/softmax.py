@@ -120,7 +120,7 @@ FAULTS = (
                 "    return F.nll_loss(output, target)\n",
             ),
         ),
-        (*SIGN, "loss/negative", "init/loss"),
+        ("loss/probabilities-as-logits", *SIGN, "loss/negative", "init/loss"),
         "the negative log likelihood without a log softmax falls for ever",
     ),
     Fault(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from labbook_tui.feed import Feed
+    from labbook_tui.images.picture import Picture
     from labbook_tui.marks import Marks
     from labbook_tui.shown import Shown
 
@@ -29,6 +30,8 @@ class _Host(Protocol):
     ink: Ink
     marks: Marks
 
+    @property
+    def last_page(self) -> int: ...
     def go(self, page: int) -> None: ...
     def recall(self, screen: BaseScreen) -> None: ...
     def say(self, text: str, meaning: str = "good") -> None: ...
@@ -79,6 +82,10 @@ class BaseScreen(Screen[None]):
 
     def shown(self) -> Shown | None:
         """What is shown, as data, to be written to a file."""
+        return None
+
+    def picture(self) -> Picture | None:
+        """The picture that the terminal is to draw here, in cells of the screen."""
         return None
 
     def remembered(self) -> dict[str, Any]:

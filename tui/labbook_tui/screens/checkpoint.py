@@ -10,54 +10,23 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widget import Widget
 
-from labbook_tui.bars import Header, Keys, Prompt
-from labbook_tui.heatmap import draw_image
-from labbook_tui.lines import Line, Lines
+from labbook_tui.bars import Header, Keys
+from labbook_tui.input_pane import InputPane
+from labbook_tui.lines import Line
 from labbook_tui.models import CheckpointModel, Example, Problem, Want
 from labbook_tui.palette import seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.shown import Shown
 from labbook_tui.table import Cell, Column, VTable
-from labbook_tui.text import cut, decimals, fixed, folded, grouped, plural
-from labbook_tui.views.evaluations import gap_text
+from labbook_tui.text import cut, decimals, fixed, grouped, plural
+from labbook_tui.views.evaluation_table import gap_text
 from labbook_tui.views.worst import changes, filtered, loss_of, orders, ranked, verdicts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["CheckpointScreen"]
-
-
-class InputPane(Lines):
-    """The input of the example under the cursor, where it is known, and its long texts."""
-
-    DEFAULT_CSS = "InputPane { width: 30; }"
-
-    def __init__(self) -> None:
-        super().__init__(id="input")
-        self.example: Example | None = None
-        self.texts: list[tuple[str, str]] = []
-
-    def show(self, example: Example | None, texts: list[tuple[str, str]]) -> None:
-        """Another example."""
-        self.example, self.texts = example, texts
-        self.redraw()
-
-    def draw(self, width: int, height: int) -> list[Line]:
-        """Picture or text, then whatever else is long."""
-        ink, example = self.ink, self.example
-        lines: list[Line] = []
-        if example is not None and example.image is not None:
-            lines += draw_image(example.image, width - 2, min(14, height // 2), ink)
-        elif example is not None and example.text:
-            lines += [[seg(part)] for part in folded(example.text, width - 2, height // 2)]
-        else:
-            words = "the input is not known: only examples of a chosen set of this data are kept"
-            lines += [[seg(part, ink.of("dim"))] for part in folded(words, width - 2, 5)]
-        for name, text in self.texts:
-            lines += [[], [seg(name, ink.of("dim"))]]
-            lines += [[seg(part)] for part in folded(text, width - 2, 8)]
-        return [[seg(f"{ink.glyphs.side} ", ink.of("faint")), *line] for line in lines]
 
 
 class CheckpointScreen(BaseScreen):
@@ -69,6 +38,7 @@ class CheckpointScreen(BaseScreen):
         ("s", "sort: worst, best, id"),
         ("v c", "beside the previous, the best, the picked checkpoint; then alone"),
         ("/", "filter: an id, wrong, right, new, class:3"),
+        ("i", "the input of the example on the whole screen"),
         ("h l", "columns"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -76,6 +46,7 @@ class CheckpointScreen(BaseScreen):
         Binding("slash", "find", "filter"),
         Binding("s", "sort", "sort"),
         Binding("v,c", "compare", "compare"),
+        Binding("i", "image", "input large"),
     ]
 
     def __init__(
@@ -88,6 +59,7 @@ class CheckpointScreen(BaseScreen):
         self.order_at = 0
         self.model: CheckpointModel | None = None
         self.problem = ""
+        self._recalled = ""
 
     def page(self) -> Iterable[Widget]:
         """Header, table with the input beside it, prompt, footer."""
@@ -103,7 +75,13 @@ class CheckpointScreen(BaseScreen):
 
     def on_mount(self) -> None:
         """Focus and footer."""
-        keys = [("j k", "example"), ("v", "compare"), ("s", "sort"), ("/", "filter")]
+        keys = [
+            ("j k", "example"),
+            ("v", "compare"),
+            ("s", "sort"),
+            ("/", "filter"),
+            ("i", "image"),
+        ]
         self.query_one("#keys", Keys).show([*keys, ("?", "help"), ("esc", "back")])
         self.table.focus()
         self._head()
@@ -137,6 +115,8 @@ class CheckpointScreen(BaseScreen):
         if model is None:
             return
         names, prompt = orders(model), self.query_one("#prompt", Prompt)
+        if self._recalled in names:
+            self.order_at, self._recalled = names.index(self._recalled), ""
         order = ranked(model, names[self.order_at % len(names)])
         shown = filtered(model, order, prompt.value)
         self.table.empty = "no example matches: esc clears the filter"
@@ -274,13 +254,12 @@ class CheckpointScreen(BaseScreen):
         if model is None or row is None:
             pane.show(None, [])
             return
-        example = model.examples.get(int(model.rows.ids[row]))
         texts = [
             (name, str(values[row] or ""))
             for name, values in model.rows.columns.items()
             if values.dtype == object
         ]
-        pane.show(example, texts)
+        pane.show(self._example(), texts)
 
     def on_vtable_moved(self) -> None:
         """The input follows the cursor."""
@@ -298,6 +277,22 @@ class CheckpointScreen(BaseScreen):
         self.beside = self.beside + 1 if self.beside + 1 < len(self.others) else -1
         self.order_at = 0
         self.ask()
+
+    def action_image(self) -> None:
+        """The input of the example under the cursor, where a chosen set has it."""
+        from labbook_tui.screens.image import ImageScreen
+
+        example = self._example()
+        if example is not None:
+            self.app.push_screen(ImageScreen(example, self.run_id))
+        else:
+            self.host.say("the input of this example is not known", "dim")
+
+    def _example(self) -> Example | None:
+        model, row = self.model, self.table.current
+        return (
+            None if model is None or row is None else model.examples.get(int(model.rows.ids[row]))
+        )
 
     def action_find(self) -> None:
         """Type a filter."""
@@ -323,6 +318,15 @@ class CheckpointScreen(BaseScreen):
             self._arrange()
         else:
             self.app.pop_screen()
+
+    def remembered(self) -> dict[str, Any]:
+        """The order, by its name."""
+        names = orders(self.model) if self.model is not None else []
+        return {"order": names[self.order_at % len(names)]} if names else {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """The order, where this result has it."""
+        self._recalled = name if isinstance(name := memory.get("order"), str) else ""
 
     def copied(self) -> str:
         """The id of the example under the cursor."""

@@ -10,9 +10,10 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from labbook.book.text import clean
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.lines import Line, Lines, fit, under
 from labbook_tui.palette import seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.text import cut
 
@@ -204,6 +205,10 @@ class ColumnsScreen(BaseScreen):
             self.search = ""
         self._show(0)
         self.list.focus()
+
+    def repaint(self) -> None:
+        """Other colours."""
+        self._show(self.list.cursor)
 
     def action_close(self) -> None:
         """Out of a search first."""

@@ -9,11 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from labbook.book.text import clean
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.comparison import Compared
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import Want
 from labbook_tui.palette import LETTERS, seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.screens.finding import FindingScreen
 from labbook_tui.text import cut
@@ -38,6 +39,7 @@ class CompareScreen(FindingScreen):
     DEFAULT_CSS = "CompareScreen Header { height: 2; } CompareScreen View { display: none; }"
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
         ("v tab", "overlay, what changed, results"),
+        ("shift+tab", "the page before"),
         ("p", "of three runs or more: another pair"),
         ("/", "find"),
         ("esc", "back"),
@@ -181,11 +183,10 @@ class CompareScreen(FindingScreen):
         if len(ids) < 3:
             return
         pairs = [EVERY, *((ids[0], other) for other in ids[1:])]
-        self.pair = (
-            pairs[(pairs.index(self.pair) + 1) % len(pairs)] if self.pair in pairs else EVERY
-        )
-        if not self.pair and self.view is self.views[2]:
-            self.pair = pairs[1]  # results are of two runs
+        if self.view is self.views[2]:
+            pairs = pairs[1:]  # results are of two runs
+        seen = pairs.index(self.pair) if self.pair in pairs else 0
+        self.pair = pairs[(seen + 1) % len(pairs)]
         if self.view is self.views[0]:
             self._show(1)
         self.ask()
@@ -211,14 +212,20 @@ class CompareScreen(FindingScreen):
         return self.view.shown()
 
     def remembered(self) -> dict[str, Any]:
-        """The look of the overlay."""
-        return {"overlay": self.views[0].remembered()}
+        """The page and the look of every view."""
+        return {"page": self.number} | {view.KIND: view.remembered() for view in self.views}
 
     def recall(self, memory: dict[str, Any]) -> None:
-        """The look of the overlay."""
-        found = memory.get("overlay")
-        if isinstance(found, dict):
-            self.views[0].recall(found)
+        """The page and the look of every view."""
+        for view in self.views:
+            found = memory.get(view.KIND)
+            if isinstance(found, dict):
+                view.recall(found)
+        page = memory.get("page")
+        if isinstance(page, int) and 0 <= page < len(self.views):
+            self.number = page
+            if self.is_attached:
+                self._show(page)
 
     def repaint(self) -> None:
         """Other colours."""

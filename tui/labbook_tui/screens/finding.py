@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labbook_tui.bars import Prompt
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.views.base import View
 

@@ -36,10 +36,12 @@ EVERYWHERE = [
     ("esc", "back"),
     ("/", "filter or find"),
     ("y", "copy what is under the cursor"),
-    ("e", "export what is shown"),
+    ("e", "export what is shown: CSV, and a chart as SVG"),
+    ("P", "the chart as PNG; needs pillow"),
     ("T", "light or dark"),
     (": ctrl+p", "command palette: pages, runs, series, actions"),
     ("?", "this help"),
+    ("ctrl+z", "to the shell; fg comes back"),
     ("q", "quit"),
 ]
 Sections = list[tuple[str, list[tuple[str, str]]]]

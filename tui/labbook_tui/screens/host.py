@@ -10,10 +10,11 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from labbook.book.text import clean
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.lines import Line, fit
 from labbook_tui.models import HostModel, Want
 from labbook_tui.palette import seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.screens.finding import FindingScreen
 from labbook_tui.text import bytes_text, plural
 from labbook_tui.views.base import View

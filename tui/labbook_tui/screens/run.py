@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,11 +15,12 @@ from textual.widget import Widget
 from labbook.book.text import clean
 from labbook.errors import LabbookError
 from labbook_tui import writing
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.entry import Entry
 from labbook_tui.lines import Line
 from labbook_tui.models import CodeModel, Problem, Want
 from labbook_tui.palette import seg
+from labbook_tui.prompt import Prompt
 from labbook_tui.run_header import drift_line, second_line, title_line
 from labbook_tui.screens.base import BaseScreen
 from labbook_tui.views.base import Scrolled, View
@@ -32,6 +34,7 @@ from labbook_tui.views.output import OutputView
 
 if TYPE_CHECKING:
     from labbook.book.summary import RunSummary
+    from labbook_tui.images.picture import Picture
     from labbook_tui.shown import Shown
 
 __all__ = ["VIEWS", "RunScreen"]
@@ -129,9 +132,17 @@ class RunScreen(BaseScreen):
         """What the view in sight shows."""
         return self.view.shown()
 
+    def picture(self) -> Picture | None:
+        """That of the view in sight."""
+        found = self.view.picture()
+        if found is None:
+            return None
+        x, y = self.view.region.offset
+        return replace(found, place=found.place.moved(x, y))
+
     def remembered(self) -> dict[str, Any]:
-        """The look of every view."""
-        return {view.KIND: view.remembered() for view in self.views}
+        """The page and the look of every view."""
+        return {"page": self.number} | {view.KIND: view.remembered() for view in self.views}
 
     def recall(self, memory: dict[str, Any]) -> None:
         """The look of every view."""
@@ -182,16 +193,30 @@ class RunScreen(BaseScreen):
         for view in self.views:
             view.display = view is self.view
         self.view.focus()
-        finds = (
-            [("/", "find")]
-            if isinstance(self.view, Scrolled) and ("/", "find") not in self.view.KEYS
-            else []
-        )
-        self.query_one("#keys", Keys).show(
-            [*self.view.KEYS, *finds, ("1-9", "page"), ("esc", "back"), ("?", "help")]
-        )
+        self.show_keys()
         self._head()
         self.ask()
+
+    def show_step(self, step: int) -> None:
+        """The curves over steps, with the cursor at this one."""
+        curves = self.views[0]
+        if isinstance(curves, CurvesView):
+            if curves.model is None or curves.model.axis != "step":
+                curves.axis, curves.model = "step", None  # another axis would take the cursor away
+            limits = curves.options.x_limits
+            is_seen = limits is not None and limits[0] <= step <= limits[1]
+            curves.options = replace(
+                curves.options, cursor=float(step), x_limits=limits if is_seen else None
+            )
+            self.action_view(2)
+            curves.redraw()
+
+    def show_keys(self) -> None:
+        """The footer, which another page within a view may change."""
+        keys = self.view.keys()
+        finds = isinstance(self.view, Scrolled) and ("/", "find") not in keys
+        more = [*([("/", "find")] if finds else []), ("1-9", "page"), ("esc", "back")]
+        self.query_one("#keys", Keys).show([*keys, *more, ("?", "help")])
 
     def action_leave(self) -> None:
         """To the runs."""

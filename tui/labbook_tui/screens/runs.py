@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
 from labbook.book.text import clean
-from labbook_tui.bars import Header, Keys, Prompt
+from labbook_tui.bars import Header, Keys
 from labbook_tui.folding import Fold, row_id
 from labbook_tui.lines import Line, fit, width_of
 from labbook_tui.models import (
@@ -23,6 +23,7 @@ from labbook_tui.models import (
 )
 from labbook_tui.palette import seg
 from labbook_tui.preview import Preview
+from labbook_tui.prompt import Prompt
 from labbook_tui.run_columns import FROZEN, RunColumns
 from labbook_tui.runs_look import RunsLook
 from labbook_tui.screens.base import BaseScreen
@@ -72,6 +73,7 @@ class RunsScreen(BaseScreen):
         ("h l", "scroll columns"),
         ("p", "preview on or off"),
         ("/", "filter: lr<.01 state:killed since:2d -tag:debug"),
+        ("tab", "while typing: complete fields, arguments and states"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "filter", "filter"),
@@ -99,7 +101,7 @@ class RunsScreen(BaseScreen):
         self.glances: dict[str, Glance] = {}
         self.has_preview = True
         self._n_shown = self._n_live = 0
-        self._arrived_at = ""
+        self._arrived_at = self._recalled = ""
         self._is_sorting = self._is_typing = False
 
     def page(self) -> Iterable[Widget]:
@@ -221,10 +223,13 @@ class RunsScreen(BaseScreen):
         if not rows and self._is_typing:
             self._head()
             return  # what is typed may yet match
-        keep = 0
-        if current is not None and not (follow and look.sorted_by is None):
+        keep, wanted = 0, self._recalled
+        if not wanted and current is not None and not (follow and look.sorted_by is None):
             wanted = row_id(current)
+        if wanted:
             place = next((p for p, row in enumerate(rows) if row_id(row) == wanted), None)
+            if place is not None:
+                self._arrived_at, self._recalled = wanted if place else "", ""
             keep = min(table.cursor, max(0, len(rows) - 1)) if place is None else place
         table.sorted_by = look.sorted_by
         table.set_rows(rows, range(len(rows)), keep)
@@ -279,6 +284,7 @@ class RunsScreen(BaseScreen):
         """Another run under the cursor."""
         table = self.table
         self._arrived_at = row_id(table.current) if table.current and table.cursor else ""
+        self._recalled = ""
         if self.note:
             self.note = ""
             self._head()
@@ -289,7 +295,7 @@ class RunsScreen(BaseScreen):
     def on_vtable_chosen(self) -> None:
         """Enter."""
         if not self._turn_fold():
-            self.host.go(2)
+            self.host.go(self.host.last_page)
 
     def at_run(self) -> str:
         """The run under the cursor."""
@@ -353,12 +359,12 @@ class RunsScreen(BaseScreen):
     def action_filter(self) -> None:
         """Type a filter."""
         self._is_sorting, self._is_typing = False, True
-        self.query_one("#prompt", Prompt).open(self.look.filter)
+        self.query_one("#prompt", Prompt).open(self.look.filter, completes=self.look.completed)
 
     def action_sort_by(self) -> None:
         """Type the field to sort by."""
         self._is_sorting = True
-        self.query_one("#prompt", Prompt).open("", "sort by")
+        self.query_one("#prompt", Prompt).open("", "sort by", self.look.completed_field)
 
     def action_clear(self) -> None:
         """Drop the filter."""
@@ -468,14 +474,17 @@ class RunsScreen(BaseScreen):
         return Shown("runs", tuple(names), rows)
 
     def remembered(self) -> dict[str, Any]:
-        """Filter, order, columns, preview and folding."""
-        return {**self.look.remembered(), "preview": self.has_preview}
+        """Filter, order, columns, preview, folding; the row, "" where the newest is followed."""
+        row, is_sorted = self.table.current, self.look.sorted_by is not None
+        at = row_id(row) if row is not None and (self._arrived_at or is_sorted) else self._recalled
+        return {**self.look.remembered(), "preview": self.has_preview, "row": at}
 
     def recall(self, memory: dict[str, Any]) -> None:
         """Take them up; what is not of the right kind stays as it is."""
         self.look.recall(memory)
         if isinstance(memory.get("preview"), bool):
             self.has_preview = memory["preview"]
+        self._recalled = row if isinstance(row := memory.get("row"), str) else ""
         self._share(self.size.height)
         self._columns()
         self._reorder()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -11,6 +11,9 @@ from labbook_tui.models import Problem, Want
 from labbook_tui.palette import seg
 from labbook_tui.shown import Shown
 from labbook_tui.text import folded
+
+if TYPE_CHECKING:
+    from labbook_tui.images.picture import Picture
 
 __all__ = ["Scrolled", "View"]
 
@@ -37,6 +40,10 @@ class View(Lines, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id=f"view-{self.KIND}")
         self.problem = ""
+
+    def keys(self) -> list[tuple[str, str]]:
+        """The keys in the footer now: those of `KEYS` that have something to do."""
+        return self.KEYS
 
     def want(self, run_id: str) -> Want:
         """What the reader should read for this view."""
@@ -76,6 +83,10 @@ class View(Lines, can_focus=True):
 
     def shown(self) -> Shown | None:
         """What is shown, as data, to be written to a file."""
+        return None
+
+    def picture(self) -> Picture | None:
+        """The picture that the terminal is to draw here, in cells of this view."""
         return None
 
     def remembered(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -118,6 +118,14 @@ class ChangesView(Scrolled):
         if ask is not None:
             ask()
         self.redraw()
+
+    def remembered(self) -> dict[str, Any]:
+        """Whether all is unfolded."""
+        return {"all": self.is_all}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take it up."""
+        self.is_all = memory.get("all") is True
 
     def action_all(self) -> None:
         """Long sections whole, or cut."""

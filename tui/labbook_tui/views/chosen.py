@@ -10,13 +10,14 @@ from textual.binding import Binding, BindingType
 from labbook.book.text import clean
 from labbook_tui.example_output import said
 from labbook_tui.example_panel import example_lines
+from labbook_tui.images.picture import Picture
 from labbook_tui.lines import Line, fit
 from labbook_tui.models import ChosenModel, Want
 from labbook_tui.palette import Ink, seg
 from labbook_tui.shown import Shown
 from labbook_tui.text import grouped
 from labbook_tui.views.base import MOVES, View
-from labbook_tui.views.chosen_example import large_lines, side_width
+from labbook_tui.views.chosen_example import large_lines, picture_place, side_width
 from labbook_tui.views.chosen_histogram import histogram_lines
 from labbook_tui.views.chosen_look import NOTHING, ORDERS, Look, missing
 from labbook_tui.views.chosen_map import grid_of, map_lines, step_text
@@ -39,6 +40,13 @@ _WHOLE: dict[str, Callable[[Look, int, int, Ink], list[Line]]] = {
 """Pages without a panel beside them."""
 
 
+_IDLE = {
+    "histogram": {"j k", "n N", "o"},
+    "summary": {"j k", "h l", "n N", "o", "a"},
+}
+"""Keys of the footer that change nothing on these pages."""
+
+
 class ChosenView(View):
     """One chosen set. Every page has the same two cursors: an example, and an observation."""
 
@@ -52,9 +60,10 @@ class ChosenView(View):
         ("t", "measure"),
         ("o", "sort"),
         ("a", "wrong"),
-        ("n", "change"),
+        ("n N", "change"),
         ("/", "filter"),
         ("c", "next set"),
+        ("i", "image"),
     ]
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
         ("j k", "example; among quartiles, the next exemplar"),
@@ -62,6 +71,7 @@ class ChosenView(View):
         ("ctrl+d ctrl+u", "ten examples; further charts"),
         ("n N", "next, previous change of the output"),
         ("enter", "the example large, esc back"),
+        ("i", "its input on the whole screen: picture, text or numbers"),
         ("v V", "map, scatter, quartiles, histogram, summary"),
         ("t", "map of loss, confidence, error, correct"),
         ("o", "sort: loss, mean, change, forgotten …"),
@@ -78,6 +88,7 @@ class ChosenView(View):
         Binding("n", "change(1)", "next change", show=False),
         Binding("N", "change(-1)", "previous change", show=False),
         Binding("enter,z", "large", "large", show=False),
+        Binding("i", "image", "input large", show=False),
         Binding("v", "page_of(1)", "next view", show=False),
         Binding("V", "page_of(-1)", "previous view", show=False),
         Binding("t", "measure", "measure", show=False),
@@ -94,6 +105,12 @@ class ChosenView(View):
         self.is_large = False
         self.look = Look(NOTHING)
 
+    def keys(self) -> list[tuple[str, str]]:
+        """Without those of one example on a page of all, and of other sets where there are none."""
+        idle = set() if self.is_large else _IDLE.get(self.page, set())
+        others = self.model is not None and len(self.model.sets) > 1
+        return [pair for pair in self.KEYS if pair[0] not in idle and (others or pair[0] != "c")]
+
     def want(self, run_id: str) -> Want:
         """One chosen set; what only one page shows is read for that page."""
         page = self.page if self.page in READ else ""
@@ -104,6 +121,7 @@ class ChosenView(View):
         if isinstance(model, ChosenModel):
             self.model = model
             self.look.take(model)
+            self._footer()
 
     def draw(self, width: int, height: int) -> list[Line]:
         """The page, or why there is none."""
@@ -122,6 +140,14 @@ class ChosenView(View):
         if self.page in _WHOLE:
             return self._whole(width, height)
         return self._beside(width, height)
+
+    def picture(self) -> Picture | None:
+        """The input of the large example."""
+        model, look = self.model, self.look
+        if not self.is_large or model is None or look.row is None or missing(model, ""):
+            return None
+        place, pixels = picture_place(look, *self.size, self.ink), model.examples[look.row].image
+        return None if place is None or pixels is None else Picture(pixels, place)
 
     def _whole(self, width: int, height: int) -> list[Line]:
         if self.page in READ and self.look.model.read_for != self.page:
@@ -196,7 +222,16 @@ class ChosenView(View):
     def action_large(self) -> None:
         """The example large, or back."""
         self.is_large = not self.is_large and self.look.row is not None
+        self._footer()
         self.redraw()
+
+    def action_image(self) -> None:
+        """The input alone, on the whole screen."""
+        from labbook_tui.screens.image import ImageScreen
+
+        model, row = self.model, self.look.row
+        if model is not None and row is not None:
+            self.app.push_screen(ImageScreen(model.examples[row], model.summary.id))
 
     def close(self) -> bool:
         """Out of the large example, then back to the map."""
@@ -258,10 +293,16 @@ class ChosenView(View):
             self._ask()
 
     def _ask(self) -> None:
-        """Tell the reader when another page needs more."""
+        """Tell the reader when another page needs more, and the footer what it is."""
         ask = getattr(self.screen, "ask", None)
         if ask is not None:
             ask()
+        self._footer()
+
+    def _footer(self) -> None:
+        show = getattr(self.screen, "show_keys", None)
+        if show is not None and self.display:
+            show()
 
     def copied(self) -> str:
         """Example, step, target and output."""
@@ -282,9 +323,10 @@ class ChosenView(View):
         return shown_of(self.look, "example" if self.is_large else self.page)
 
     def remembered(self) -> dict[str, Any]:
-        """Page, measure, order and whether only wrong ones are shown."""
+        """Set, page, measure, order and whether only wrong ones are shown."""
         look = self.look
         return {
+            "set": self.set_name,
             "page": self.page,
             "measure": look.measure,
             "order": look.order_name,
@@ -294,6 +336,8 @@ class ChosenView(View):
     def recall(self, memory: dict[str, Any]) -> None:
         """Take what is of a known kind."""
         page, order = memory.get("page"), memory.get("order")
+        if isinstance(memory.get("set"), str):
+            self.set_name = memory["set"]
         if page in PAGES:
             self.page = page
         if order in ORDERS:

@@ -18,13 +18,14 @@ from labbook_tui.example_output import (
 )
 from labbook_tui.example_panel import curve_lines, fact_lines
 from labbook_tui.gauges import bar
+from labbook_tui.images.picture import Place, fitted
 from labbook_tui.lines import Line, beside, fit, under
 from labbook_tui.models import ChosenModel
 from labbook_tui.palette import Ink, seg
 from labbook_tui.text import cut, decimals, fixed, grouped, pad
 from labbook_tui.views.chosen_look import Look
 
-__all__ = ["large_lines", "side_width", "table_rows"]
+__all__ = ["large_lines", "picture_place", "side_width", "table_rows"]
 
 
 LEAST_BAR = 8
@@ -54,7 +55,12 @@ def large_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     lines = fact_lines(model, row, observation, left, ink)
     shown = output_lines(model, row, observation, left, ink)
     room = height - len(lines) - len(shown)
-    lines += input_lines(model.examples[row], left, min(14, room - 1), ink)
+    place = picture_place(look, width, height, ink)
+    if place is None:
+        lines += input_lines(model.examples[row], left, min(14, room - 1), ink)
+    else:
+        text = cut(model.examples[row].text, left)
+        lines += [[] for _ in range(place.rows)] + ([[seg(text, ink.of("dim"))]] if text else [])
     lines += [[], *shown] if room > 1 else shown
     if height - len(lines) >= 7:
         lines += curve_lines(model, row, observation, (left, min(12, height - len(lines))), ink)
@@ -63,6 +69,22 @@ def large_lines(look: Look, width: int, height: int, ink: Ink) -> list[Line]:
     lines = [[seg(" "), *line] for line in lines[:height]]
     lines += [[] for _ in range(height - len(lines))]
     return beside(lines, table, left + 1, gap)
+
+
+def picture_place(look: Look, width: int, height: int, ink: Ink) -> Place | None:
+    """The cells that stay empty for a picture which the terminal draws itself."""
+    model, row = look.model, look.row
+    example = model.examples[row] if row is not None else None
+    if row is None or example is None or example.image is None or not ink.draws_pixels:
+        return None
+    left = side_width(width) - 1
+    top = len(fact_lines(model, row, look.observation, left, ink))
+    below = len(output_lines(model, row, look.observation, left, ink)) + bool(example.text)
+    most = min(14, height - top - below - 1)
+    if most < 3:
+        return None
+    columns, rows = fitted(example.image, left, most)
+    return Place(1, top, columns, rows)
 
 
 def _table(look: Look, width: int, height: int, ink: Ink) -> list[Line]:

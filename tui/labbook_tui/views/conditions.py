@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -67,6 +67,14 @@ class ConditionsView(Scrolled):
         if not self.is_all and not self.found:
             entries = folded_entries(entries)
         return entry_lines(entries, width, self.ink)
+
+    def remembered(self) -> dict[str, Any]:
+        """Whether all is unfolded."""
+        return {"all": self.is_all}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """Take it up."""
+        self.is_all = memory.get("all") is True
 
     def action_all(self) -> None:
         """Unfold, or fold."""

@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
+from labbook.book.text import clean
+from labbook_tui.advice import advice_on
 from labbook_tui.lines import Line, rule, under, width_of
 from labbook_tui.models import EventRow, EventsModel
 from labbook_tui.palette import Ink, seg
@@ -16,8 +18,19 @@ from labbook_tui.views.base import Scrolled
 
 __all__ = ["EventsView", "event_line"]
 
-_BAD = {"fault", "failed", "error", "killed", "alert", "nonfinite", "damage"}
-_WARN = {"warning", "interrupted", "terminated", "dirty", "gap", "remark", "check", "incomplete"}
+_BAD = {"fail", "fault", "failed", "error", "killed", "alert", "nonfinite", "damage"}
+_WARN = {
+    "warn",
+    "finding",
+    "warning",
+    "interrupted",
+    "terminated",
+    "dirty",
+    "gap",
+    "remark",
+    "check",
+    "incomplete",
+}
 _MOST = 6
 """Lines for the whole text of the one under the cursor."""
 
@@ -27,14 +40,21 @@ class EventsView(Scrolled):
 
     KIND = "events"
     NAME = "Events"
-    KEYS: ClassVar[list[tuple[str, str]]] = [("j k", "event"), ("f", "kind"), ("/", "find")]
+    KEYS: ClassVar[list[tuple[str, str]]] = [
+        ("j k", "event"),
+        ("enter", "curves there"),
+        ("f", "kind"),
+        ("/", "find"),
+    ]
     EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("enter", "the curves, with the cursor at its step"),
         ("f F", "only the next, the previous kind; all"),
         ("n N", "next, previous that was found"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("f", "kind(1)", "next kind", show=False),
         Binding("F", "kind(-1)", "previous kind", show=False),
+        Binding("enter", "open", "curves at its step", show=False),
     ]
 
     def __init__(self) -> None:
@@ -98,17 +118,25 @@ class EventsView(Scrolled):
         return [*lines, *about]
 
     def _about(self, row: EventRow, width: int) -> list[Line]:
-        """The whole text and fields, where they say more than the line above."""
-        fields = "  ".join(f"{key}={value_text(value)}" for key, value in row.fields.items())
-        if len(row.text) <= width - 36 and not fields:
-            return []
-        parts = folded(row.text, width - 2, _MOST)
-        lines: list[Line] = [[seg(f" {part}", self.ink.of("text"))] for part in parts]
-        if fields:
+        """The text and fields where they say more than the line above, and what to do."""
+        ink, advice = self.ink, advice_on(row)
+        told = {"fix"} if row.kind == "finding" else set()  # it is what to do
+        fields = clean(
+            "  ".join(f"{k}={value_text(v)}" for k, v in row.fields.items() if k not in told)
+        )
+        lines: list[Line] = []
+        if len(row.text) > width - 36 or fields:
             lines += [
-                [seg(f" {part}", self.ink.of("dim"))] for part in folded(fields, width - 2, 2)
+                [seg(f" {part}", ink.of("text"))] for part in folded(row.text, width - 2, _MOST)
             ]
-        return [rule([seg(row.kind or "traceback", self.ink.of("dim"))], width, self.ink), *lines]
+        if fields:
+            lines += [[seg(f" {part}", ink.of("dim"))] for part in folded(fields, width - 2, 2)]
+        for at, part in enumerate(folded(advice, width - 11, 3) if advice else ()):
+            words = [seg(" to do    " if at == 0 else " " * 10, ink.of("dim"))]
+            lines.append([*words, seg(part, ink.of("accent"))])
+        if not lines:
+            return []
+        return [rule([seg(row.kind or "traceback", ink.of("dim"))], width, ink), *lines]
 
     def _is_found(self, row: EventRow) -> bool:
         return bool(self.found) and self.found in f"{row.kind} {row.text}".lower()
@@ -151,6 +179,15 @@ class EventsView(Scrolled):
     def action_ends(self, last: int) -> None:
         """Newest or oldest."""
         self.action_move(10**9 if last else -(10**9))
+
+    def action_open(self) -> None:
+        """The curves at the event's step."""
+        row = self.current
+        show, say = (getattr(self.screen, "show_step", None), getattr(self.app, "say", None))
+        if row is not None and row.step is not None and show is not None:
+            show(row.step)
+        elif say is not None:
+            say("no step is known here", "dim")
 
     def close(self) -> bool:
         """Escape shows all kinds again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
@@ -42,6 +42,7 @@ class FindingsView(Scrolled):
         self.model: ResultsModel | None = None
         self.slots: dict[str, int] = {}
         self.column = 0
+        self._recalled = ""
 
     def wanted(self) -> tuple[str, tuple[str, ...]]:
         """Kind and details of the model."""
@@ -51,7 +52,20 @@ class FindingsView(Scrolled):
         """Keep the model."""
         if isinstance(model, ResultsModel):
             self.model = model
-            self.column = min(self.column, max(0, len(model.examples) - 1))
+            names = [found.name for found in model.examples]
+            if self._recalled in names:
+                self.column, self._recalled = names.index(self._recalled), ""
+            self.column = min(self.column, max(0, len(names) - 1))
+
+    def remembered(self) -> dict[str, Any]:
+        """The column whose examples are shown, by its name."""
+        examples = self.model.examples if self.model is not None else ()
+        name = examples[self.column].name if self.column < len(examples) else self._recalled
+        return {"column": name} if name else {}
+
+    def recall(self, memory: dict[str, Any]) -> None:
+        """The column, where these runs have it."""
+        self._recalled = name if isinstance(name := memory.get("column"), str) else ""
 
     def action_next(self, by: int) -> None:
         """To a match when something is searched; else examples by another column."""

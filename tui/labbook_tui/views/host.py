@@ -35,6 +35,7 @@ class HostView(Scrolled):
         ("j k", "next, previous live run"),
         ("enter", "open the run"),
         ("w", "history: ten minutes or one"),
+        ("n N", "next, previous line that was found"),
     ]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "window", "how much history", show=False),

@@ -35,7 +35,10 @@ class MachineView(Scrolled):
     KIND = "machine"
     NAME = "Machine"
     KEYS: ClassVar[list[tuple[str, str]]] = [("j k", "scroll"), ("w", "run/10m/1m"), ("/", "find")]
-    EXPLAINED: ClassVar[list[tuple[str, str]]] = [("w", "whole run, its last ten minutes or one")]
+    EXPLAINED: ClassVar[list[tuple[str, str]]] = [
+        ("w", "whole run, its last ten minutes or one"),
+        ("n N", "next, previous line that was found"),
+    ]
     BINDINGS: ClassVar = [("w", "window", "how much time is shown")]
 
     def __init__(self) -> None:

@@ -32,7 +32,8 @@ class OutputView(Scrolled):
         ("g", "first line that is kept"),
         ("G", "the end, and follow it"),
         ("w", "wrap or cut long lines"),
-        ("/", "find; n N go between the lines found"),
+        ("/", "find a text"),
+        ("n N", "next, previous line that was found"),
         ("y", "copy the lines in sight"),
     ]
     FOLLOWS = True
