@@ -22,7 +22,7 @@ NONFINITE = (
     "loop/nonfinite",
 )
 TOO_LOW = ("optim/lr-too-low", "loss/no-progress", *OVERFIT)
-TOO_HIGH = ("optim/lr-at-edge", "loss/diverging", "loss/nonfinite", *OVERFIT)
+TOO_HIGH = ("optim/lr-at-edge", "loss/diverging", "loss/nonfinite", "loop/nonfinite", *OVERFIT)
 UNSCALED = ("data/not-standardized", "data/feature-scales")
 MISALIGNED = ("fit/zero-input",)
 WEAK = (*OVERFIT, "fit/zero-input", "baseline/random-features")
