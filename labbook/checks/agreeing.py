@@ -44,7 +44,14 @@ def agreement(bench: Bench, path: Path) -> float:
     found = next(leaves(path.free.seen.batch.target), None)
     if found is None or len(known) > 1:
         raise Cannot("outputs and targets cannot be compared")
+    if not known and _is_same_or_not(found) and bench.subject.task is None:
+        raise Cannot("zeros and ones may mean either to a loss of one's own: say task='binary'")
     return _by_shape(bench, path, output, found)
+
+
+def _is_same_or_not(target: Tensor) -> bool:
+    """Whether targets are zeros and ones: a distance falls where a probability rises."""
+    return target.is_floating_point() and bool(((target == 0) | (target == 1)).all())
 
 
 _COMPARED = {"ce", "nll", "bce", "bce-logits", "mse", "l1", "huber"}

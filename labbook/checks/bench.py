@@ -337,11 +337,21 @@ class Bench:
 
     def step(self, model: nn.Module, optimizer: Optimizer, batch: Batch) -> float:
         """One plain training step; returns the loss before it."""
-        outcome = self.run(model, batch)
-        optimizer.zero_grad()
-        self.backward(outcome.loss)
-        self._users("optimizer.step()", optimizer.step)
-        return outcome.loss.detach().item()
+        first: list[float] = []
+
+        def closure() -> Tensor:
+            outcome = self.run(model, batch)
+            optimizer.zero_grad()
+            self.backward(outcome.loss)
+            first.append(outcome.loss.detach().item())
+            return outcome.loss
+
+        if _needs_closure(optimizer):  # LBFGS computes gradients several times a step
+            self._users("optimizer.step()", optimizer.step, closure)
+        else:
+            closure()
+            self._users("optimizer.step()", optimizer.step)
+        return first[0]
 
     def evaluate(self, model: nn.Module) -> Any:
         """What the user's `evaluate` returns for this model. Raises `UserError` when it raises."""
@@ -368,6 +378,14 @@ class Bench:
             raise
         except Exception as error:  # whatever the user's code raises
             raise UserError(doing, error) from error
+
+
+def _needs_closure(optimizer: Optimizer) -> bool:
+    import inspect
+
+    step = inspect.unwrap(type(optimizer).step)
+    parameter = inspect.signature(step).parameters.get("closure")
+    return parameter is not None and parameter.default is parameter.empty
 
 
 def example_mean(values: Iterable[tuple[float, int]]) -> float:

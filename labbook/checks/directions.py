@@ -106,6 +106,7 @@ def slopes(bench: Bench) -> Slopes:
 
 def _value(bench: Bench, model: nn.Module, batch: Batch) -> tuple[Callable[[], Tensor], bool]:
     """The loss as a function of nothing; a fixed mix of the outputs where it takes no doubles."""
+    import torch
 
     def loss() -> Tensor:
         with randomness_kept():
@@ -113,14 +114,13 @@ def _value(bench: Bench, model: nn.Module, batch: Batch) -> tuple[Callable[[], T
             return bench.run(model, batch).loss
 
     try:
-        if loss().requires_grad:
+        first = loss()
+        if first.requires_grad and first.dtype == torch.float64:
             return loss, True
     except Cannot:
         pass
 
     def mix() -> Tensor:
-        import torch
-
         with randomness_kept():
             seed_all(bench.seed)
             output = bench.tensor(bench.forward(model, batch))
@@ -129,7 +129,8 @@ def _value(bench: Bench, model: nn.Module, batch: Batch) -> tuple[Callable[[], T
         return (output * v).sum()
 
     try:
-        mix()
+        if mix().dtype != torch.float64:
+            raise Cannot("the model does not work in double precision: it casts to a smaller type")
     except UserError as error:
         raise Cannot(f"the model does not work in double precision: {error}") from error
     return mix, False
@@ -148,15 +149,22 @@ def _slope(bench: Bench, name: str, p: Tensor, g: Tensor, value: Callable[[], Te
         d = torch.randn(p.shape, generator=generator, dtype=torch.float64).to(p)
         d /= d.norm().clamp(min=1e-30)
         analytic = float((g * d).sum())
-        quotients = (_difference(bench, p, d * h, value) / (2 * h) for h in _STEPS)
         best = (float("inf"), 0.0, 0.0)
-        for quotient in quotients:
-            best = min(best, (_error(quotient, analytic), quotient, analytic))
+        quotients: list[float] = []
+        for h in _STEPS:
+            quotients.append(_difference(bench, p, d * h, value) / (2 * h))
+            best = min(best, (_error(quotients[-1], analytic), quotients[-1], analytic))
             if best[0] < _FINE:
                 break
+        if best[0] >= _FINE and max(_error(q, quotients[0]) for q in quotients) > _UNSURE:
+            best = (0.0, *best[1:])  # a kink, or too few digits: it says nothing
         tries.append(best)
     error, seen, said = sorted(tries)[1]
     return Slope(name, error, said, seen)
+
+
+_UNSURE = 0.05
+"""Difference quotients over two distances that differ by more tell nothing of the slope."""
 
 
 def _error(numeric: float, analytic: float) -> float:

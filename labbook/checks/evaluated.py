@@ -83,7 +83,7 @@ def trained(bench: Bench) -> nn.Module:
 def evaluated(bench: Bench) -> Evaluated:
     """Evaluate twice; `bench.shared` it. Raises `Cannot` where evaluate() raises, or is missing."""
     found = Evaluated()
-    model = trained(bench)
+    model = trained(bench).train()  # as in the midst of training
     before = {name: _copied(t) for name, t in _tensors(model)}
     parameters = {name for name, _ in model.named_parameters()}
     seed_all(bench.seed)
@@ -99,7 +99,7 @@ def evaluated(bench: Bench) -> Evaluated:
     found.parameters_changed = tuple(n for n in changed if n in parameters)
     found.buffers_changed = tuple(n for n in changed if n not in parameters)
     seed_all(bench.seed + 1)
-    second = trained(bench)
+    second = trained(bench).train()
     with _listening(second, found.calls_again):
         found.again = numbers(bench.evaluate(second))
     return found

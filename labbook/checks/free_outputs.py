@@ -2,20 +2,18 @@
 
 The floor makes "does it fit" independent of the loss: cross-entropy with smoothing, a sum, a Huber
 loss and a Poisson likelihood each have another one. The best constant output is what a model can
-reach without looking at its input.
+reach without looking at its input. A last activation stays: outputs lie where the model's can.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
-from labbook.checks.batch import Batch, leaves, mapped
+from labbook.checks.batch import Batch
 from labbook.checks.bench import Bench
+from labbook.checks.descent import HARD, free_of
 from labbook.checks.rule import Cannot
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from labbook.checks.traced import trace
 
 __all__ = ["best_constant", "lowest"]
 
@@ -41,41 +39,30 @@ def _descended(bench: Bench, batch: Batch, is_constant: bool) -> float:
 
     if not bench.has_free_loss:
         raise Cannot("the loss is computed inside the model")
-    with torch.no_grad():
-        model = bench.model().eval()
-        output = bench.forward(model, batch)
-        target = batch.to(bench.device_of(model)).target
-    free: list[Tensor] = []
-
-    def start(tensor: Tensor) -> Tensor:
-        if not tensor.is_floating_point():
-            return tensor
-        shape = (1, *tensor.shape[1:]) if is_constant and tensor.ndim else tensor.shape
-        free.append((0.01 * torch.randn(shape, device=tensor.device)).requires_grad_())
-        return free[-1].expand(tensor.shape)
-
-    made = mapped(output, start)
-    if not free:
-        raise Cannot("the model returns no floats")
-    shapes = [t.shape for t in leaves(made) if t.is_floating_point()]
+    made = free_of(bench, trace(bench, bench.model().eval(), batch))
+    free = [
+        (0.01 * torch.randn((1, *root.shape[1:]) if is_constant else root.shape)).to(root.device)
+        for root in made.roots
+    ]
+    for numbers in free:
+        if made.tail & HARD:  # where such an end of the model is not flat
+            numbers.abs_().add_(0.3)
+        numbers.requires_grad_()
     optimizer = torch.optim.Adam(free, RATE)
-    best = math.inf
+    losses: list[float] = []
     for _ in range(STEPS):
         bench.tick()
-        parts = [t.expand(shape) for t, shape in zip(free, shapes, strict=True)]
-        loss = bench.loss(_filled(output, parts), target)
-        if not math.isfinite(float(loss.detach())):
+        parts = [t.expand(root.shape) for t, root in zip(free, made.roots, strict=True)]
+        loss = made.value_of(parts)
+        losses.append(float(loss.detach()))
+        if not math.isfinite(losses[-1]):
             raise Cannot("the loss of free outputs is not finite")
         if not loss.requires_grad:
             raise Cannot("the loss does not depend on the outputs")
-        best = min(best, float(loss.detach()))
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+    best = min(losses)
+    if best < -1e-3 and best < losses[2 * STEPS // 3] - 0.1 * abs(best):
+        raise Cannot("the loss has no smallest value")
     return best
-
-
-def _filled(output: Any, parts: list[Tensor]) -> Any:
-    """The same structure with these in place of its tensors of floats, in order."""
-    left = iter(parts)
-    return mapped(output, lambda t: next(left) if t.is_floating_point() else t)

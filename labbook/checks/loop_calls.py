@@ -6,10 +6,13 @@ after an exception.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from types import FunctionType
 from typing import Any
+
+from labbook.checks.place import is_users
 
 __all__ = ["Told", "loop_calls"]
 
@@ -28,7 +31,7 @@ def loop_calls(tell: Told) -> Iterator[None]:
             _wrap(after, owner, "zero_grad", _telling(tell, "zero"))
         _wrap(after, torch.optim.Optimizer, "__init__", _telling(tell, "made"))
         for scheduler in _schedulers():
-            _wrap(after, scheduler, "step", _telling(tell, "schedule"))
+            _wrap(after, scheduler, "step", _telling(tell, "schedule", by_user=True))
         _listen_to_clipping(after, tell)
         _listen_to_scalers(after, tell)
         yield
@@ -41,11 +44,14 @@ def _wrap(after: ExitStack, owner: Any, name: str, wrapper: Callable[[Any], Any]
         after.callback(setattr, owner, name, original)
 
 
-def _telling(tell: Told, kind: str) -> Callable[[Any], Any]:
+def _telling(tell: Told, kind: str, by_user: bool = False) -> Callable[[Any], Any]:
+    """`by_user`: not where torch calls it, as one scheduler steps others and each its own."""
+
     def wrapper(original: Any) -> Any:
         def told(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(self, *args, **kwargs)
-            tell(kind, self)
+            if not by_user or is_users(sys._getframe(1).f_code.co_filename):
+                tell(kind, self)
             return result
 
         _like(told, original)

@@ -117,12 +117,48 @@ def inferred_task(bench: Bench) -> str:
     """The task by the loss's torch calls, else by the targets' type; `bench.shared` it."""
     target = next(leaves(bench.batch.target), None)
     kind = bench.shared(loss_kind)
+    if kind == "ce" and _compares_examples(bench, target):
+        return "other"
     if kind in _TASK_OF:
         task = _TASK_OF[kind]
         if task == "classification" and _is_language(bench, target):
             return "language"
         return task
-    return "other" if target is None or kind != "unknown" else _by_target(bench, target)
+    if target is None or kind != "unknown" or not _is_over_classes(bench, target):
+        return "other"
+    return _by_target(bench, target)
+
+
+def _compares_examples(bench: Bench, target: Tensor | None) -> bool:
+    """Whether the cross-entropy is between the examples of a batch, as in contrastive learning.
+
+    Its targets are then 0, 1, 2 … n - 1, and not those of the loader.
+    """
+    import torch
+
+    for call in bench.shared(loss_calls):
+        given = call.given(1, "target") if call.name == "cross_entropy" else None
+        if not isinstance(given, torch.Tensor) or given.is_floating_point() or given.ndim != 1:
+            continue
+        is_counted = torch.equal(given.cpu(), torch.arange(len(given)))
+        is_own = target is not None and target.shape == given.shape
+        if is_counted and not (is_own and torch.equal(target.cpu(), given.cpu())):  # type: ignore[union-attr]
+            return True
+    return False
+
+
+def _is_over_classes(bench: Bench, target: Tensor) -> bool:
+    """Whether a hand-written loss takes a softmax over classes that the targets may name."""
+    if target.is_floating_point() or not target.numel():
+        return False
+    highest = int(target.max())
+    for call in bench.shared(loss_calls):
+        if call.name in {"log_softmax", "softmax", "logsumexp"} and call.args:
+            given = call.args[0]
+            axes = [n for n in given.shape[1:] if n > highest]
+            if axes and given.shape[0] == target.shape[0]:
+                return bool(given.shape[1] != given.shape[0] or given.ndim > 2)
+    return False
 
 
 def _is_language(bench: Bench, target: Tensor | None) -> bool:

@@ -16,7 +16,7 @@ def has_mode(module: Any) -> bool:
     """Whether a module's own forward pass depends on `module.training`.
 
     Dropout with p > 0, norms that track statistics, recurrent nets and attention with dropout, and
-    classes of the user's whose `forward` reads `training`.
+    classes of the user's with a method that reads `training`.
     """
     import torch
 
@@ -45,5 +45,5 @@ def _rate(module: Any, name: str) -> float:
 
 
 def _reads_training(kind: type) -> bool:
-    code = getattr(getattr(kind, "forward", None), "__code__", None)
-    return code is not None and "training" in code.co_names and is_users(code.co_filename)
+    codes = [getattr(part, "__code__", None) for own in kind.__mro__ for part in vars(own).values()]
+    return any(c and "training" in c.co_names and is_users(c.co_filename) for c in codes)

@@ -170,13 +170,11 @@ def _trained_on(bench: Bench) -> int:
 
 def _denominator(value: float, one: Series) -> str:
     k, size = len(one.values), one.sizes[0]
-    if one.total == 0 or k < 2:
+    if one.total == 0:
         return ""
-    for n, words in (
-        (k, f"{k} batches"),
-        (k * size, f"{k} batches of {size}"),
-        (size, f"the batch size {size}"),
-    ):
+    of_batches = (k, f"{k} batch{'es' if k > 1 else ''}")
+    others = ((k * size, f"{k} batches of {size}"), (size, f"the batch size {size}"))
+    for n, words in (of_batches, *(others if k > 1 else ())):
         if n != one.n and any(_is(value, factor * one.total / n) for factor in (1, 100)):
             return words
     return ""

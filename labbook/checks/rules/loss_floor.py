@@ -86,6 +86,8 @@ def floor(bench: Bench, limits: Limits) -> Iterator[Finding]:
     known = [c for c in calls if c.name in LOSS_KINDS]
     if len(known) != 1 or LOSS_KINDS[known[0].name] not in _CROSS:
         raise Cannot("the loss is not made of one cross-entropy: its smallest value is not known")
+    if _is_outside(known[0]):
+        raise Cannot("some targets lie outside 0 to 1, and are masked: no smallest value is known")
     late = path.losses[-1 - len(path.losses) // 4]
     reached = float(known[0].result.double().mean())
     start, lowest = _free_floor(bench, known[0])
@@ -103,6 +105,13 @@ def floor(bench: Bench, limits: Limits) -> Iterator[Finding]:
         evidence=f"with the best outputs possible, {known[0].name} is {reached:.4g}; "
         f"it could be {lowest:.4g}",
     )
+
+
+def _is_outside(call: Call) -> bool:
+    target = call.given(1, "target")
+    if not target.is_floating_point():
+        return False
+    return bool(((target < 0) | (target > 1)).any())
 
 
 def _free_floor(bench: Bench, call: Call) -> tuple[float, float]:

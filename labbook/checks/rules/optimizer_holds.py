@@ -66,9 +66,10 @@ FROZEN = Rule(
     stage="gradient",
     says="much of what the optimizer holds is frozen",
     formula="share of the optimizer's tensors of the model with requires_grad=False ≥ `share`, or "
-    "a whole linear, convolutional or recurrent layer with its bias among them: warn, all: fail; "
+    "a whole linear, convolutional or recurrent layer with its bias among them, or ≥ `numbers` of "
+    "all numbers: warn, all: fail; "
     "pretrained models: a note; bases of adapters and teachers are left alone",
-    limits={"share": 0.5},
+    limits={"share": 0.5, "numbers": 0.9},
     needs=("optimizer",),
     advice="double-check the model actually is what you thought you defined",
     causes=(
@@ -240,7 +241,10 @@ def frozen(bench: Bench, limits: Limits) -> Iterator[Finding]:
     held_names = [names[id(p)] for p in held if id(p) in names] or list(names.values())
     share = len(stuck) / max(1, len(held_names))
     layers = _layers(model, stuck)
-    alarms = (share >= limits["share"] or layers) and not bench.subject.pretrained
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    whole = sum(sizes.get(name, 0) for name in held_names)
+    is_most = sum(sizes.get(name, 0) for name in stuck) >= limits["numbers"] * max(1, whole)
+    alarms = (share >= limits["share"] or layers or is_most) and not bench.subject.pretrained
     say = FROZEN.note if not alarms else FROZEN.fail if share == 1 else FROZEN.warn
     yield say(
         value=share,

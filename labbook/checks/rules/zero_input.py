@@ -7,9 +7,18 @@ from collections.abc import Iterator
 
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.relation import dependence
 from labbook.checks.rule import Cannot, Limits, Rule
-from labbook.checks.rules.overfit import EARLIER, FEW, fit_few
-from labbook.checks.trainings import STEPS, full_training, go_on, head_training, zeroed
+from labbook.checks.rules.overfit import EARLIER, FEW, fit_few, has_other_optimizers
+from labbook.checks.trainings import (
+    STEPS,
+    Training,
+    full_training,
+    go_on,
+    head_training,
+    held_out,
+    zeroed,
+)
 
 ZERO = Rule(
     "fit/zero-input",
@@ -17,8 +26,9 @@ ZERO = Rule(
     stage="fit",
     says="the model does no better with its inputs than without them",
     formula="held-out loss a of a training, and b of the same with all inputs zero (tokens: one "
-    "id), each the best of 3 looks in 150 steps, else of 9 in 450: not a < b − `margin`·|b|",
-    limits={"margin": 0.05},
+    "id), each the best of 3 looks in 150 steps, else of 9 in 450: not a < b − `margin`·|b|, and "
+    "held-out outputs and targets are within `z` standard errors of independent",
+    limits={"margin": 0.05, "z": 4},
     needs=("loader",),
     follows=("fit/overfit-1", "fit/overfit-few", *EARLIER),
     advice="zero out the data by x.zero_() and check that results are worse",
@@ -66,6 +76,8 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
         go_on(bench, empty, 2 * STEPS)
     if _beats(full.best, empty.best, limits["margin"]):
         return
+    if _knows(bench, full, limits["z"]):
+        return
     say = ZERO.note if bench.task == "other" else ZERO.fail
     if not bench.shared(fit_few).reaches(FEW.limits):
         raise Cannot("too little is learned in these steps to tell (fit/overfit-few)")
@@ -97,9 +109,20 @@ def features(bench: Bench, limits: Limits) -> Iterator[Finding]:
     )
 
 
+def _knows(bench: Bench, training: Training, limit: float) -> bool:
+    """Whether its held-out outputs follow the targets, however high the loss."""
+    try:
+        found = dependence(bench, training.state[0], bench.shared(held_out).held_out)
+    except Cannot:
+        return False
+    return found > limit
+
+
 def _needs_training(bench: Bench) -> None:
     if bench.subject.optimizer is None:
         raise Cannot("no optimizer= given")
+    if has_other_optimizers(bench):
+        raise Cannot("train() trains a part with an optimizer of its own")
 
 
 def _beats(full: float, empty: float, margin: float) -> bool:
