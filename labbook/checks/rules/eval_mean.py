@@ -176,7 +176,7 @@ def _denominator(value: float, one: Series) -> str:
     others = ((k * size, f"{k} batches of {size}"), (size, f"the batch size {size}"))
     for n, words in (of_batches, *(others if k > 1 else ())):
         if n != one.n and any(_is(value, factor * one.total / n) for factor in (1, 100)):
-            return words
+            return str(words)
     return ""
 
 

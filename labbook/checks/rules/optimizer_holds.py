@@ -236,7 +236,7 @@ def frozen(bench: Bench, limits: Limits) -> Iterator[Finding]:
         stuck, names = _frozen_by_train(bench, names)
         where = place_of(bench.subject.train)
     stuck -= following(model)
-    if not stuck or beside_adapters(model):
+    if not stuck or (beside_adapters(model) and not _are_biases(model)):
         return
     held_names = [names[id(p)] for p in held if id(p) in names] or list(names.values())
     share = len(stuck) / max(1, len(held_names))
@@ -254,6 +254,12 @@ def frozen(bench: Bench, limits: Limits) -> Iterator[Finding]:
         f"requires_grad=False: {listed(sorted(stuck))}"
         + (f", among them all of {listed(layers)}" if layers else ""),
     )
+
+
+def _are_biases(model: nn.Module) -> bool:
+    """Whether biases are all that trains: of a net from scratch that is nothing."""
+    trained = [name for name, p in model.named_parameters() if p.requires_grad]
+    return all(name.rpartition(".")[2].startswith("bias") for name in trained)
 
 
 def _frozen_by_train(bench: Bench, names: dict[int, str]) -> tuple[set[str], dict[int, str]]:
