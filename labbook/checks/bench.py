@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.optim import Optimizer
 
-__all__ = ["Bench", "Outcome", "UserError"]
+__all__ = ["Bench", "Outcome", "UserError", "needs_closure"]
 
 _T = TypeVar("_T")
 
@@ -346,7 +346,7 @@ class Bench:
             first.append(outcome.loss.detach().item())
             return outcome.loss
 
-        if _needs_closure(optimizer):  # LBFGS computes gradients several times a step
+        if needs_closure(optimizer):  # LBFGS computes gradients several times a step
             self._users("optimizer.step()", optimizer.step, closure)
         else:
             closure()
@@ -380,7 +380,8 @@ class Bench:
             raise UserError(doing, error) from error
 
 
-def _needs_closure(optimizer: Optimizer) -> bool:
+def needs_closure(optimizer: Optimizer) -> bool:
+    """Whether its step takes a function that computes the gradients, as LBFGS's does."""
     import inspect
 
     step = inspect.unwrap(type(optimizer).step)

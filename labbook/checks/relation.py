@@ -17,7 +17,10 @@ from labbook.checks.rule import Cannot
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-__all__ = ["dependence"]
+__all__ = ["FEWEST", "dependence"]
+
+FEWEST = 50
+"""Held-out targets below which neither a loss nor a dependence tells."""
 
 
 def dependence(bench: Bench, model: nn.Module, batches: Sequence[Batch]) -> float:
@@ -25,7 +28,7 @@ def dependence(bench: Bench, model: nn.Module, batches: Sequence[Batch]) -> floa
 
     Classes: the share of right answers against what equal frequencies would give by chance, as in
     Cohen's kappa. Numbers: the correlation of each column about its mean. Raises `Cannot` where
-    outputs and targets cannot be compared, or are fewer than 30.
+    outputs and targets cannot be compared, or are fewer than 50.
     """
     import torch
 
@@ -62,8 +65,8 @@ def _by_class(output: Tensor, target: Tensor) -> float:
     kept = target >= 0  # an ignored index is below zero
     answer, target = answer[kept], target[kept]
     n, n_classes = len(target), output.shape[axis]
-    if n < 30 or bool((target >= n_classes).any()):
-        raise Cannot("fewer than 30 held-out targets, or of other classes")
+    if n < FEWEST or bool((target >= n_classes).any()):
+        raise Cannot(f"fewer than {FEWEST} held-out targets, or of other classes")
     share = float((answer == target).double().mean())
     of_answers = answer.bincount(minlength=n_classes).double() / n
     of_targets = target.long().bincount(minlength=n_classes).double() / n
@@ -74,8 +77,8 @@ def _by_class(output: Tensor, target: Tensor) -> float:
 
 def _by_value(output: Tensor, target: Tensor) -> float:
     n = len(target)
-    if n < 30:
-        raise Cannot("fewer than 30 held-out targets")
+    if n < FEWEST:
+        raise Cannot(f"fewer than {FEWEST} held-out targets")
     a, b = output - output.mean(0), target - target.mean(0)
     norm = float(a.norm() * b.norm())
     return float((a * b).sum()) / norm * math.sqrt(n) if norm else 0.0

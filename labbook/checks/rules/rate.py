@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from labbook.checks.bench import Bench
+from labbook.checks.bench import Bench, needs_closure
 from labbook.checks.finding import Finding
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.rules.overfit import FEW, ONE, fit_1, fit_few
@@ -69,8 +69,8 @@ def sweep(bench: Bench) -> Sweep:
     model = bench.model().train()
     optimizer = bench.optimizer(model)
     rates = [group["lr"] for group in optimizer.param_groups if "lr" in group]
-    if not rates:
-        raise Cannot("the optimizer has no learning rate")
+    if not rates or needs_closure(optimizer):
+        raise Cannot("the optimizer has no learning rate, or looks for its step itself")
     batches = bench.first(STEPS)
     smooth: list[float] = []
     highest = max(HIGHEST, 1 / max(float(max(rates)), 1e-9))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
-from labbook.checks.relation import dependence
+from labbook.checks.relation import FEWEST, dependence
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.rules.overfit import EARLIER, FEW, fit_few, has_other_optimizers
 from labbook.checks.trainings import (
@@ -28,7 +28,7 @@ ZERO = Rule(
     formula="held-out loss a of a training, and b of the same with all inputs zero (tokens: one "
     "id), each the best of 3 looks in 150 steps, else of 9 in 450: not a < b − `margin`·|b|, and "
     "held-out outputs and targets are within `z` standard errors of independent",
-    limits={"margin": 0.05, "z": 4},
+    limits={"margin": 0.05, "z": 3},
     needs=("loader",),
     follows=("fit/overfit-1", "fit/overfit-few", *EARLIER),
     advice="zero out the data by x.zero_() and check that results are worse",
@@ -68,6 +68,9 @@ FEATURES = Rule(
 def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Train both ways; longer where 150 steps do not tell."""
     _needs_training(bench)
+    n = sum(batch.n for batch in bench.shared(held_out).held_out)
+    if n < FEWEST:
+        raise Cannot(f"{n} held-out examples are too few to tell")
     full, empty = bench.shared(full_training), bench.shared(zeroed)
     if _beats(full.best, empty.best, limits["margin"]):
         return
