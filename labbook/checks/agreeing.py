@@ -44,14 +44,20 @@ def agreement(bench: Bench, path: Path) -> float:
     found = next(leaves(path.free.seen.batch.target), None)
     if found is None or len(known) > 1:
         raise Cannot("outputs and targets cannot be compared")
-    if not known and _is_same_or_not(found) and bench.subject.task is None:
+    if not known and bench.subject.task is None and _may_be_distance(path, output, found):
         raise Cannot("zeros and ones may mean either to a loss of one's own: say task='binary'")
     return _by_shape(bench, path, output, found)
 
 
-def _is_same_or_not(target: Tensor) -> bool:
-    """Whether targets are zeros and ones: a distance falls where a probability rises."""
-    return target.is_floating_point() and bool(((target == 0) | (target == 1)).all())
+def _may_be_distance(path: Path, output: Tensor, target: Tensor) -> bool:
+    """Whether targets are zeros and ones, and the model's outputs are never below zero.
+
+    A distance falls where a probability rises.
+    """
+    if not target.is_floating_point() or not bool(((target == 0) | (target == 1)).all()):
+        return False
+    made = [t for t in leaves(path.free.seen.output) if t.shape == output.shape]
+    return not path.free.tail and all(bool((t >= 0).all()) for t in made)
 
 
 _COMPARED = {"ce", "nll", "bce", "bce-logits", "mse", "l1", "huber"}

@@ -137,8 +137,8 @@ def free_outputs(bench: Bench) -> Free:
     return free_of(bench, bench.shared(traced))
 
 
-def free_of(bench: Bench, seen: Trace) -> Free:
-    """The same for a trace."""
+def free_of(bench: Bench, seen: Trace, with_tail: bool = True) -> Free:
+    """The same for a trace; without its tail the free numbers are the outputs themselves."""
     import torch
 
     if seen.error is not None:
@@ -150,7 +150,7 @@ def free_of(bench: Bench, seen: Trace) -> Free:
     roots: dict[int, Tensor] = {}
     made: dict[int, tuple[int, list[Call]]] = {}
     for leaf in wanted:
-        root, tail = _tail(seen, leaf)
+        root, tail = _tail(seen, leaf) if with_tail else (leaf, [])
         if id(root) not in roots:
             roots[id(root)] = torch.zeros_like(root, dtype=torch.float32).requires_grad_()
         made[id(leaf)] = (id(root), tail)

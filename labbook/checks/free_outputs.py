@@ -2,7 +2,7 @@
 
 The floor makes "does it fit" independent of the loss: cross-entropy with smoothing, a sum, a Huber
 loss and a Poisson likelihood each have another one. The best constant output is what a model can
-reach without looking at its input. A last activation stays: outputs lie where the model's can.
+reach without looking at its input. The last activation stays where the loss takes probabilities.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import math
 from labbook.checks.batch import Batch
 from labbook.checks.bench import Bench
 from labbook.checks.descent import HARD, free_of
+from labbook.checks.losses import loss_kind
 from labbook.checks.rule import Cannot
 from labbook.checks.traced import trace
 
@@ -39,7 +40,9 @@ def _descended(bench: Bench, batch: Batch, is_constant: bool) -> float:
 
     if not bench.has_free_loss:
         raise Cannot("the loss is computed inside the model")
-    made = free_of(bench, trace(bench, bench.model().eval(), batch))
+    # a probability or its logarithm is none without the activation that makes it
+    with_tail = bench.shared(loss_kind) in {"nll", "bce", "kl", "several"}
+    made = free_of(bench, trace(bench, bench.model().eval(), batch), with_tail)
     free = [
         (0.01 * torch.randn((1, *root.shape[1:]) if is_constant else root.shape)).to(root.device)
         for root in made.roots

@@ -45,13 +45,14 @@ def _wrap(after: ExitStack, owner: Any, name: str, wrapper: Callable[[Any], Any]
 
 
 def _telling(tell: Told, kind: str, by_user: bool = False) -> Callable[[Any], Any]:
-    """`by_user`: not where torch calls it, as one scheduler steps others and each its own."""
+    """`by_user`: tell apart what torch calls, as one scheduler steps others and each itself."""
 
     def wrapper(original: Any) -> Any:
         def told(self: Any, *args: Any, **kwargs: Any) -> Any:
             result = original(self, *args, **kwargs)
-            if not by_user or is_users(sys._getframe(1).f_code.co_filename):
-                tell(kind, self)
+            tell(kind, self)
+            if by_user and is_users(sys._getframe(1).f_code.co_filename):
+                tell(f"{kind}-called", self)
             return result
 
         _like(told, original)

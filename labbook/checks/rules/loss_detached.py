@@ -90,14 +90,17 @@ def detached(bench: Bench, limits: Limits) -> Iterator[Finding]:
 
 
 def _is_led_back(seen: Trace) -> bool:
-    """Whether any weight is reached from the root of the backward pass."""
+    """Whether anything is reached from the root of the backward pass."""
+    import torch
 
     params = [p for p in seen.model.parameters() if p.requires_grad]
     if seen.loss is None or not params or seen.output is None:
         return True
     if not any(t.requires_grad for t in leaves(seen.output)):
         return True  # the model's own matter
-    return seen.loss.requires_grad  # to whatever: a discriminator's pass leaves the generator out
+    # to whatever: a discriminator's pass leaves the generator out
+    value = seen.value if isinstance(seen.value, torch.Tensor) else seen.loss
+    return value.grad_fn is not None and not value.is_leaf
 
 
 def _no_tensor(bench: Bench, seen: Trace) -> Iterator[Finding]:

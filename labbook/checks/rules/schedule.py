@@ -108,7 +108,7 @@ def _scheduler(seen: Watched) -> str:
 
 def _calls(seen: Watched) -> list[Any]:
     """Of schedulers' `step` in the loop; those in constructors are torch's own."""
-    return list(seen.of("schedule"))
+    return list(seen.of("schedule-called"))
 
 
 def _never_stepped(bench: Bench, seen: Watched, n_steps: int) -> Iterator[Finding]:
