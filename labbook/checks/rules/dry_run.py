@@ -24,7 +24,14 @@ RUN = Rule(
     says="the program raises before it has trained and evaluated once",
     formula="train() for some steps (or one plain step), evaluate() once, and a step on the "
     "shorter last batch: none raises",
-    follows=("loop/no-grad", "loop/scaler", "data/target-*", "data/empty-target", "loss/broadcast"),
+    follows=(
+        "loop/no-grad",
+        "loop/scaler",
+        "data/target-*",
+        "data/empty-target",
+        "loss/broadcast",
+        "init/nonfinite",
+    ),
     advice="it's heartbreaking to wait an entire epoch and … crash",
     fix="run the failing line by itself on one batch",
     source="Shelhamer, DIY Deep Learning; Lightning fast_dev_run",
