@@ -43,6 +43,7 @@ NAMES = (
     "hook_cost",
     "chosen_set",
     "dynamics",
+    "check_cost",
     "tui_runs",
     "tui_bytes",
 )
