@@ -1,4 +1,4 @@
-"""Programs written by somebody who had not read the rules: 32 with one fault each, 32 without.
+"""Programs written by somebody who had not read the rules: 48 with one fault each, 48 without.
 
 Written, and committed, before any rule saw them. `faulty_NAME.py`: the line, what is wrong there, and
 the rules of which any would be right.
@@ -59,8 +59,8 @@ ema_swap (41): averaged weights are loaded for evaluation and never taken out
 multitask (44): .item() cuts the second task out of the gradient
     grad/none grad/loss-detached loss/blocked-gradient
 collate (25): sequences are sorted by length, their labels are not
-    fit/zero-input fit/overfit-many fit/overfit-few loss/order loss/no-progress model/batch-
-    mixing data/neighbour-labels
+    fit/zero-input fit/overfit-many fit/overfit-few loss/order loss/no-progress
+    model/batch-mixing data/neighbour-labels
 pos_weight (16): pos_weight is negatives over positives upside down
     loss/class-weights
 f_dropout (26): F.dropout without training=: also on in evaluation
@@ -69,6 +69,39 @@ lstm_axes (23): batch_first is missing: the LSTM runs over the batch
     model/batch-mixing model/batch-mixing-eval
 gpt2_shift (27): labels are shifted here and once more inside GPT2LMHeadModel
     lm/target-not-shifted
+zero_init (25): every linear layer starts at one number: its units stay alike
+    init/symmetric-weight init/constant-weight
+relu_out (22): a ReLU after the last layer, though half of the targets are negative
+    model/output-range
+rate (35): Adam at a rate of 0.3 on a deep net without norms
+    optim/lr-at-edge loss/no-progress loss/diverging fit/overfit-1 fit/overfit-few
+    fit/overfit-many loop/nonfinite baseline/random-features fit/zero-input optim/update-ratio
+decay (25): AdamW with a decay of 10: at each step a weight loses 3 %
+    optim/decay
+scaled_twice (23): divided by 255 twice
+    data/double-cast data/not-standardized
+overlap (27): training and validation indices come from two different permutations
+    data/train-val-duplicates data/val-is-train
+eval_break (44): return inside the loop: one batch is evaluated
+    eval/not-whole-set eval/metric
+cleared (25): gradients are cleared between backward and step
+    loop/cleared-before-step loop/no-step optim/no-update
+eval_left (17): after each validation training goes on in eval mode
+    loop/eval-never-left loop/train-in-eval
+embed_norm (19): normalised over the batch, not over the embedding
+    model/batch-mixing model/batch-mixing-eval
+view (28): reshape for transpose: time and batch are scrambled
+    model/batch-mixing model/batch-mixing-eval
+clipped_loss (14): the loss is clamped at 2, and starts above: no gradient
+    loss/blocked-gradient grad/loss-detached grad/zero loss/constant
+byte_labels (19): 300 word ids cast to a byte
+    data/label-wrap
+batch_means (25): a mean over batches, the last of two examples
+    eval/mean-of-means eval/metric
+attention_axis (36): softmax over the queries: later tokens change the weights of earlier ones
+    lm/future-leak
+dropout (10): the keep probability is given as the drop probability: 0.95
+    model/dropout
 """
 
 RIGHT = {
@@ -121,4 +154,31 @@ RIGHT = {
     "f_dropout": ("eval/not-repeatable", "eval/train-mode"),
     "lstm_axes": ("model/batch-mixing", "model/batch-mixing-eval"),
     "gpt2_shift": ("lm/target-not-shifted",),
+    "zero_init": ("init/symmetric-weight", "init/constant-weight"),
+    "relu_out": ("model/output-range",),
+    "rate": (
+        "optim/lr-at-edge",
+        "loss/no-progress",
+        "loss/diverging",
+        "fit/overfit-1",
+        "fit/overfit-few",
+        "fit/overfit-many",
+        "loop/nonfinite",
+        "baseline/random-features",
+        "fit/zero-input",
+        "optim/update-ratio",
+    ),
+    "decay": ("optim/decay",),
+    "scaled_twice": ("data/double-cast", "data/not-standardized"),
+    "overlap": ("data/train-val-duplicates", "data/val-is-train"),
+    "eval_break": ("eval/not-whole-set", "eval/metric"),
+    "cleared": ("loop/cleared-before-step", "loop/no-step", "optim/no-update"),
+    "eval_left": ("loop/eval-never-left", "loop/train-in-eval"),
+    "embed_norm": ("model/batch-mixing", "model/batch-mixing-eval"),
+    "view": ("model/batch-mixing", "model/batch-mixing-eval"),
+    "clipped_loss": ("loss/blocked-gradient", "grad/loss-detached", "grad/zero", "loss/constant"),
+    "byte_labels": ("data/label-wrap",),
+    "batch_means": ("eval/mean-of-means", "eval/metric"),
+    "attention_axis": ("lm/future-leak",),
+    "dropout": ("model/dropout",),
 }
