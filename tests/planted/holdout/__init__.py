@@ -76,7 +76,7 @@ relu_out (22): a ReLU after the last layer, though half of the targets are negat
 rate (35): Adam at a rate of 0.3 on a deep net without norms
     optim/lr-at-edge loss/no-progress loss/diverging fit/overfit-1 fit/overfit-few
     fit/overfit-many loop/nonfinite baseline/random-features fit/zero-input optim/update-ratio
-decay (25): AdamW with a decay of 10: at each step a weight loses 3 %
+decay (25): a decay meant for AdamW, which Adam adds to the gradient: it outweighs the loss
     optim/decay
 scaled_twice (23): divided by 255 twice
     data/double-cast data/not-standardized

@@ -1,15 +1,15 @@
-"""Breast cancer; the decay was meant for another optimizer."""
+"""Digits; the decay was meant for AdamW, and Adam adds it to the gradient."""
 
 import torch
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_digits
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import labbook
 
-data = load_breast_cancer()
+data = load_digits()
 X = torch.tensor(data.data).float()
-X = (X - X[:420].mean(0)) / X[:420].std(0)
+X = X / 8 - 1
 y = torch.tensor(data.target)
 
 
@@ -17,10 +17,10 @@ y = torch.tensor(data.target)
 def subject():
     return labbook.Subject(
         model=lambda: nn.Sequential(
-            nn.Linear(30, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 2)
+            nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 10)
         ),
         loss=nn.CrossEntropyLoss(),
-        loader=DataLoader(TensorDataset(X[:420], y[:420]), 30, shuffle=True),
-        val=DataLoader(TensorDataset(X[420:], y[420:]), 149),
-        optimizer=lambda m: torch.optim.AdamW(m.parameters(), lr=3e-3, weight_decay=10.0),
+        loader=DataLoader(TensorDataset(X[:1400], y[:1400]), 30, shuffle=True),
+        val=DataLoader(TensorDataset(X[1400:], y[1400:]), 50),
+        optimizer=lambda m: torch.optim.Adam(m.parameters(), lr=1e-3, weight_decay=0.5),
     )
