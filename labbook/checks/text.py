@@ -18,6 +18,9 @@ __all__ = ["finding_lines", "report_text"]
 _WIDTH = 100
 _NAME = 24
 _COLOURS = {"fail": "31", "warn": "33", "note": "36", "error": "35", "skip": "2", "pass": "32"}
+_LONG = {"model/shape-primes"}
+"""Tables to read once: shown by -v."""
+
 _LAST = "“tools are no substitute for thought”"
 
 
@@ -25,7 +28,7 @@ def report_text(report: Report, verbose: bool = False, colour: bool = False) -> 
     """The whole report; `verbose` also shows what follows from others, what passed, and skips."""
     lines: list[str] = []
     for finding in report.findings:
-        if finding.follows_from is not None and not verbose:
+        if not verbose and (finding.follows_from is not None or finding.rule in _LONG):
             continue
         follow = [f.rule for f in report.findings if f.follows_from == finding.rule]
         is_first = next(f for f in report.findings if f.rule == finding.rule) is finding

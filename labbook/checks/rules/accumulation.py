@@ -48,6 +48,10 @@ _MEANS = {"NllLossBackward0", "NllLoss2DBackward0", "MseLossBackward0", "SmoothL
 """Roots of losses that are means by default."""
 
 
+_ADAPTIVE = {"Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Lion"}
+"""Optimizers to which the size of a gradient is nothing: a note for those."""
+
+
 @SCALE.on_subject
 def scale(bench: Bench, limits: Limits) -> Iterator[Finding]:
     """Look at what each backward pass starts from."""
@@ -56,7 +60,9 @@ def scale(bench: Bench, limits: Limits) -> Iterator[Finding]:
     roots = [b.root for b in seen.backwards]
     if k < 2 or not all(root in _MEANS for root in roots):
         return
-    yield SCALE.note(
+    adapts = type(seen.optimizer).__name__ in _ADAPTIVE
+    say = SCALE.note if adapts else SCALE.warn
+    yield say(
         value=float(k),
         limit=1.0,
         where=seen.backwards[0].where,

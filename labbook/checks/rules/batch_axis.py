@@ -66,7 +66,13 @@ ALONE = Rule(
     formula="|f(x[:n])[i] − f(x[i:i+1])| > `relative` · max|f| for some i, in eval mode",
     limits={"relative": 1e-3},
     needs=("loader",),
-    follows=("model/batch-mixing", "model/batch-dim", "loss/batch-softmax", "data/nonfinite"),
+    follows=(
+        "model/batch-mixing",
+        "model/batch-dim",
+        "loss/batch-softmax",
+        "data/nonfinite",
+        "eval/not-repeatable",
+    ),
     advice="switch to evaluation mode by model.eval() — no, really — and check that it took effect",
     causes=(
         "functional dropout without training=self.training",

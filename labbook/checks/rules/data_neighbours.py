@@ -24,7 +24,7 @@ NEAR = Rule(
     formula="distance to the nearest / to the 10th neighbour < ratio, and not 0; more often than "
     "chance in as many dimensions as the data fills (9 * ratio^dimensions). Validation examples "
     "near training ones above share: warn; else note",
-    limits={"ratio": 0.13, "share": 0.05},
+    limits={"ratio": 0.13, "share": 0.15},
     needs=("loader",),
     follows=(
         "data/val-is-train", "data/train-val-duplicates", "data/dup-in-batch",

@@ -22,7 +22,7 @@ REPEAT = Rule(
     "returns: warn, > `far`: fail; where the model itself samples (randn, rand, normal): note",
     limits={"same": 1e-5, "far": 1e-3},
     needs=("evaluate",),
-    follows=("eval/train-mode", "eval/buffers-changed", "eval/params-changed", "model/*"),
+    follows=("eval/train-mode", "eval/buffers-changed", "eval/params-changed"),
     advice="perils of nondeterminism, batch norm, etc. when mixing training and testing",
     causes=("dropout called as a function stays on", "random transforms of the validation data"),
     fix="make evaluation the same each time: F.dropout(x, training=self.training), fixed data",

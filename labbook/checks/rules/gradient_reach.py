@@ -13,6 +13,7 @@ from labbook.checks.naming import listed
 from labbook.checks.paths import Paths, paths
 from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
+from labbook.checks.traced import traced
 from labbook.checks.trained import Seen, Trained, trained
 
 if TYPE_CHECKING:
@@ -156,11 +157,23 @@ def none(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if blocked:
         yield _blocked(bench, seen, way, blocked)
     elif left_out:
-        yield NONE.note(
+        taken = _taken_as_number(bench)
+        yield (NONE.warn if taken else NONE.note)(
             value=float(len(left_out)),
-            where=left_out[0].name,
-            evidence=f"the loss does not use the output of {listed(_modules(left_out))}",
+            where=taken or left_out[0].name,
+            evidence=f"the loss does not use the output of {listed(_modules(left_out))}"
+            + (", or uses it as a plain number" if taken else ""),
         )
+
+
+def _taken_as_number(bench: Bench) -> str:
+    """The line of the loss that makes a number of a tensor with a gradient; empty where none."""
+    try:
+        calls = bench.shared(traced).loss_calls
+    except Cannot:
+        return ""
+    numbers = (c for c in calls if c.name in {"item", "tolist"})
+    return next((c.where for c in numbers if c.where and c.given(0, "input").requires_grad), "")
 
 
 def _partly(seen: Trained) -> Iterator[Finding]:

@@ -93,7 +93,7 @@ def defaults(run: Recorded, limits: Limits) -> Iterator[Finding]:
     if seen < limits["runs"]:
         raise Cannot("not recorded: fewer than three followed runs with a known optimizer")
     yield DEFAULTS.note(
-        value=seen, where=str(run.book), evidence=f"all {seen} followed optimizers were tuned"
+        value=seen, where=str(run.book.root), evidence=f"all {seen} followed optimizers were tuned"
     )
 
 

@@ -206,7 +206,9 @@ def no_baseline(run: Recorded, limits: Limits) -> Iterator[Finding]:
     ]
     if not said:
         yield NO_BASELINE.note(
-            value=0, where=str(run.book), evidence=f"none of {len(rows)} runs is called a baseline"
+            value=0,
+            where=str(run.book.root) if run.book else "",
+            evidence=f"none of {len(rows)} runs is called a baseline",
         )
 
 

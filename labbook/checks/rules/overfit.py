@@ -218,6 +218,7 @@ def _said(rule: Rule, bench: Bench, fit: Fit, limits: Limits) -> Finding:
         and bench.shared(_is_plain)
         and bench.shared(_keeps_order)
         and not has_other_optimizers(bench)
+        and bench.shared(_has_room)
     )
     # some way is no sign of a mistake: a bottleneck, a small net, a hard problem
     is_far = not fit.share <= limits["much"] and bench.shared(_trains_much)
@@ -254,6 +255,15 @@ def _keeps_order(bench: Bench) -> bool:
         return False
     scale = straight.abs().max().clamp(min=1e-6)
     return bool((turned[order] - straight).abs().max() <= 1e-3 * scale)
+
+
+def _has_room(bench: Bench) -> bool:
+    """Whether there are as many weights as targets that 16 examples have."""
+    import torch
+
+    target = bench.batch.target
+    each = target[0].numel() if isinstance(target, torch.Tensor) and target.ndim else 1
+    return sum(p.numel() for p in bench.model().parameters() if p.requires_grad) >= 16 * each
 
 
 def _trains_much(bench: Bench) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from labbook.checks.bench import Bench, needs_closure
 from labbook.checks.finding import Finding
+from labbook.checks.place import place_of
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.rules.overfit import FEW, ONE, fit_1, fit_few
 from labbook.checks.trainings import affordable
@@ -100,6 +101,7 @@ def edge(bench: Bench, limits: Limits) -> Iterator[Finding]:
         return
     say = EDGE.note if bench.task == "other" else EDGE.warn
     yield say(
+        where=_made_by(bench),
         value=found.diverged,
         limit=limits["times"],
         evidence=f"training breaks at {found.diverged * found.rate:.3g}, {found.diverged:.2g} "
@@ -119,11 +121,17 @@ def low(bench: Bench, limits: Limits) -> Iterator[Finding]:
         return
     say = LOW.note if bench.task == "other" else LOW.warn
     yield say(
+        where=_made_by(bench),
         value=found.moved,
         limit=limits["times"],
         evidence=f"with the rate {found.rate:.3g} the loss hardly moves; in a sweep it first does "
         f"at {found.moved:.3g} times that rate",
     )
+
+
+def _made_by(bench: Bench) -> str:
+    source = bench.subject.optimizer
+    return "optimizer" if hasattr(source, "param_groups") else place_of(source)
 
 
 def _factor(n: int, highest: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from labbook.checks.bench import Bench
 from labbook.checks.finding import Finding
+from labbook.checks.passes import place_of_data
 from labbook.checks.relation import FEWEST, dependence
 from labbook.checks.rule import Cannot, Limits, Rule
 from labbook.checks.rules.overfit import EARLIER, FEW, fit_few, has_other_optimizers
@@ -85,6 +86,7 @@ def zero(bench: Bench, limits: Limits) -> Iterator[Finding]:
     if not bench.shared(fit_few).reaches(FEW.limits):
         raise Cannot("too little is learned in these steps to tell (fit/overfit-few)")
     yield say(
+        where=place_of_data(bench, "loader"),
         value=full.best / empty.best if empty.best else full.best,
         limit=1 - limits["margin"],
         evidence=f"after {len(full.losses)} steps the held-out loss is {full.best:.4g}, and "
