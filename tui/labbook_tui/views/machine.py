@@ -23,6 +23,8 @@ WINDOWS = (0, 600, 60)
 
 BARS_FROM = 100
 """Columns from which percentages get a bar beside their sparkline."""
+ENDS = 25
+"""Columns for the least and greatest value: `  473.2 KiB/s – 1.1 MiB/s`."""
 
 _PERCENT = re.compile(r"percent|util|load_pct|%|_pct$")
 _BYTES = re.compile(r"bytes")
@@ -165,7 +167,7 @@ def gauge_line(gauge: Gauge, names: int, width: int, since: float, ink: Ink) -> 
     if len(known):
         low, high = (reading(gauge.name, float(v)) for v in (known.min(), known.max()))
         ends = f"  {low} – {high}" if low != high else ""
-    room = width - names - (15 + bars) - 22
+    room = width - names - (15 + bars) - ENDS
     top = max(100.0, float(known.max())) if len(known) else 100.0  # several cores add up
     limits = (0.0, top) if percent else (None, None)
     line += [
