@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -97,13 +98,11 @@ def test_live_run_page_costs_less_than_a_kilobyte_an_update(tmp_path: Path) -> N
 
 
 def test_live_examples_cost_less_than_a_kilobyte_a_second(tmp_path: Path) -> None:
-    with (
-        observing(tmp_path / "book", 64) as observe,
-        Terminal(
-            (120, 40), "alive", *book_option(tmp_path / "book"), COLORTERM="truecolor"
-        ) as terminal,
-    ):
-        observe(40)
+    options = ("alive", *book_option(tmp_path / "book"))
+    with contextlib.ExitStack() as stack:
+        observe = stack.enter_context(observing(tmp_path / "book", 64))
+        observe(40)  # from here on there is a book
+        terminal = stack.enter_context(Terminal((120, 40), *options, COLORTERM="truecolor"))
         terminal.until("val/loss")
         terminal.press("3")
         terminal.until("64 examples × 40 steps")
