@@ -7,6 +7,7 @@ import re
 from typing import Any, ClassVar
 
 import numpy as np
+from rich.cells import cell_len
 
 from labbook_tui.gauges import bar, sparkline
 from labbook_tui.lines import Line
@@ -98,7 +99,7 @@ class MachineView(Scrolled):
         use: list[Line] = [
             [seg(f" {part}", self.ink.of("text", "b"))]
             for line in model.use
-            for part in folded(line, width - 2, 3)
+            for part in _folded_between(line, width - 2)
         ]
         if not model.gauges:
             text = "no gauges were recorded: labbook.start(gauges=1.0) samples once a second"
@@ -122,6 +123,18 @@ class MachineView(Scrolled):
                 )
             )
         return lines
+
+
+def _folded_between(line: str, width: int) -> list[str]:
+    """Figures with ` · ` between them, broken only there; one alone that is too wide is folded."""
+    lines: list[str] = []
+    for figure in line.split(" · "):
+        joined = f"{lines[-1]} · {figure}" if lines else figure
+        if lines and cell_len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(figure)
+    return [part for line in lines for part in folded(line, width, 3)]
 
 
 def reading(name: str, value: float) -> str:
