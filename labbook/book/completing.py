@@ -17,6 +17,7 @@ __all__ = ["Completion", "complete", "complete_field"]
 _LAST = re.compile(r"""(?P<field>[^\s()=<>~!"'&]+)(?:[=!]=|!~|[=~:])(?P<values>[^\s()"']*)$""")
 _WORD = re.compile(r"""(?:^|[\s(])-?(?P<word>[^\s()=<>~!"'&]*)$""")
 _PLAIN = re.compile(r"""[^\s()=<>~!"'&-][^\s()=<>~!"'&]*""")
+_PARTS = re.compile(r"[./]")
 _WORDS = ("and", "or", "not")
 _FIRST = ("state", "since", "tag", "dirty")
 """Asked for most; then what these runs have of their own, then the facts of any run."""
@@ -33,6 +34,9 @@ class Completion:
     @property
     def common(self) -> str:
         """The text as far as all candidates agree; it is never shorter than what was typed."""
+        typed = self.text[self.start :].lower()
+        if not all(name.lower().startswith(typed) for name in self.found):
+            return self.text if len(self.found) != 1 else self.with_(self.found[0])
         first, last = min(self.found, default=""), max(self.found, default="")
         differing = (at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b)
         count = next(differing, min(len(first), len(last)))
@@ -72,9 +76,14 @@ def _values(field: str) -> tuple[str, ...]:
 
 
 def _among(text: str, typed: str, known: Iterable[str]) -> Completion:
-    """Those that begin as what was typed does, without regard to case; none that is it already."""
-    wanted = typed.lower()
-    found = [name for name in known if name.lower().startswith(wanted) and name != typed]
+    """Those that begin as what was typed does, without regard to case; none that is it already.
+
+    Where none does, those of which a later part does: `acc` finds `validation.accuracy`.
+    """
+    wanted, names = typed.lower(), tuple(known)
+    found = [name for name in names if name.lower().startswith(wanted) and name != typed]
+    if not found and typed not in names:
+        found = [n for n in names if any(p.startswith(wanted) for p in _PARTS.split(n.lower()))]
     return Completion(text, len(text) - len(typed), tuple(dict.fromkeys(found)))
 
 

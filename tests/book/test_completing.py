@@ -24,6 +24,8 @@ FIELDS = Fields.named(
         ("state", []),
         ("va", ["val/loss", "validation.accuracy"]),
         ("optimizer.", ["optimizer.lr", "optimizer.name"]),
+        ("ACC", ["validation.accuracy"]),
+        ("los", ["train/loss", "val/loss"]),
         ("my", []),
         ("\"my", []),
         ("sinc", ["since"]),
@@ -65,3 +67,5 @@ def test_the_common_part_is_taken_first():
 def test_the_field_to_sort_by():
     assert complete_field("-my", FIELDS).common == "-my arg"
     assert complete_field("optimizer.l", FIELDS).common == "optimizer.lr"
+    assert complete_field("-acc", FIELDS).common == "-validation.accuracy"
+    assert complete_field("los", FIELDS).common == "los"  # what two have in common is less

@@ -147,6 +147,7 @@ async def test_differences_with_their_error_and_examples(pair: Lab, size: tuple[
         await pilot.press("9", "v", "v")
         text = await until(pilot, "better in B")
         assert "worse in B" in text
+        assert "set chosen: at step" in text  # not at the end of the longer run
         row = next(line for line in text.split("\n") if "validation" in line)
         assert "accuracy" in row
         assert "0.900" in row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -247,6 +248,32 @@ async def test_enter_on_an_event_goes_to_the_curves_at_its_step(tmp_path: Path) 
         await pilot.press("enter")
         await until(pilot, "no step is known here")
         assert app.screen.number == 8
+
+
+async def test_the_palette_knows_evaluations_by_the_names_of_their_curves(lab: Lab) -> None:
+    app = app_on(lab.book)
+    async with app.run_test(size=(80, 24)) as pilot:
+        await until(pilot, "first")
+        name = next(each for each in app.known_series() if each.endswith("/accuracy"))
+        await pilot.press("ctrl+p", *"accuracy")
+        await until(pilot, f"series: {name}")
+
+
+@pytest.mark.parametrize("width", [60, 120])
+async def test_a_finding_says_where_and_what_to_do_once(lab: Lab, width: int) -> None:
+    fields = {"where": "loss at step 3", "fix": "look at the batch", "advice": "look at outputs"}
+    app = app_on(lab.book, labbook.open(lab.book).run("broken").id, "events")
+    async with app.run_test(size=(width, 24)) as pilot:
+        await until(pilot, "Traceback")
+        view = app.screen.query_one(EventsView)
+        row = EventRow(None, None, "warn", "loss/spikes: 1 of 9 values", fields)
+        view.accept(replace(view.model, rows=(row,)))
+        drawn = ["".join(part.text for part in line) for line in view.draw(*view.size)]
+        assert [line.strip() for line in drawn[-3:]] == [
+            "where    loss at step 3",
+            "advice   look at outputs",
+            "to do    look at the batch",
+        ]
 
 
 @pytest.mark.parametrize(

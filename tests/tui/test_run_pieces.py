@@ -18,7 +18,7 @@ from labbook_tui.models import RunsModel
 from labbook_tui.palette import Ink
 from labbook_tui.read.survey import Survey
 from labbook_tui.run_columns import RunColumns
-from labbook_tui.states import quiet_mark
+from labbook_tui.states import quiet_mark, state_line
 from labbook_tui.table import Cell
 from labbook_tui.text import on_the_point, point_of
 
@@ -161,6 +161,14 @@ def test_a_live_run_says_when_it_is_silent() -> None:
     assert quiet_mark(run(state="running", seen_ns=now - 42 * 10**9), Ink())[0].endswith(" 42s")
     assert quiet_mark(run(state="running", seen_ns=None), Ink())[0] == "● running"
     assert quiet_mark(run(seen_ns=now - 42 * 10**9), Ink())[0] == "✓ finished"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(0, "  now  took"), (42, "  42s ago  took")])
+def test_when_a_run_ended_is_said_in_words(seconds: int, said: str) -> None:
+    import time
+
+    ended = run(ended_ns=time.time_ns() - seconds * 10**9)
+    assert said in "".join(part.text for part in state_line(ended, Ink()))
 
 
 @pytest.mark.parametrize(

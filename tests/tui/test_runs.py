@@ -386,7 +386,7 @@ async def test_a_run_removed_while_it_is_shown_and_marked(lab: Lab, tmp_path: Pa
         await until(pilot, "first")
         await pilot.press("space", "j", "space")
         await until(pilot, lambda text: "A gone" in text and "B broken" in text)
-        shutil.rmtree(max((own / "runs").iterdir()))
+        shutil.rmtree(own / "runs" / labbook.open(own).run("gone").id)
         text = await until(pilot, "3 runs")
         assert line_of(text, "broken").startswith(" B ")
         await pilot.press("k", "enter", "escape", "space", "p", "p")
@@ -422,3 +422,5 @@ async def test_what_cannot_be_completed_leaves_tab_without_effect(lab: Lab) -> N
         await pilot.press("slash", "s", "tab")
         assert app.screen.query_one(Prompt).value == "s"
         assert app.screen.query_one(Prompt).size.height == 1
+        await pilot.press("o")  # the keys are still typed, not given to the page
+        assert app.screen.query_one(Prompt).value == "so"

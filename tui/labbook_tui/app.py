@@ -339,10 +339,11 @@ class LabbookApp(App[None]):
         return ()
 
     def known_series(self) -> Sequence[str]:
-        """The names of series as last read."""
+        """The names of series as last read, and of evaluations as curves name them."""
         for screen in self.screen_stack:
             if isinstance(screen, RunsScreen) and screen.model is not None:
-                return screen.model.series
+                metrics = (f"{name}/{metric}" for name, metric in screen.model.metrics)
+                return list(dict.fromkeys((*screen.model.series, *metrics)))
         return ()
 
     def open_run(self, run_id: str) -> None:

@@ -25,6 +25,9 @@ __all__ = ["Line", "Lines", "beside", "blank", "clip", "fit", "rule", "under", "
 
 Line = list[Segment]
 
+_PLAIN = str.maketrans("→←↑↓–…›×Δ", "><^v-~>xd")
+"""For fonts without symbols: each takes one cell as before."""
+
 
 def width_of(line: Line) -> int:
     """Cells a line takes."""
@@ -48,8 +51,11 @@ def clip(line: Line, width: int) -> Line:
 
 
 def under(line: Line, style: Style) -> Line:
-    """The line with `style` laid over every segment."""
-    return [Segment(part.text, (part.style or Style.null()) + style) for part in line]
+    """The line with `style` laid over every segment; reverse video is of one colour."""
+    styles = [part.style or Style.null() for part in line]
+    if style.reverse:
+        styles = [own.without_color for own in styles]
+    return [Segment(part.text, own + style) for part, own in zip(line, styles, strict=True)]
 
 
 def blank(width: int) -> Line:
@@ -120,6 +126,8 @@ class Lines(Widget):
     def _draw_strips(self, width: int, height: int) -> list[Strip]:
         lines = self.draw(width, height)[:height]
         lines += [[] for _ in range(height - len(lines))]
+        if not self.ink.glyphs.braille:
+            lines = [[seg(s.text.translate(_PLAIN), s.style) for s in line] for line in lines]
         return [Strip(fit(line, width, self.ink.ground), width) for line in lines]
 
     def render_line(self, y: int) -> Strip:

@@ -142,7 +142,8 @@ class Prompt(Lines, can_focus=True):
             self.value = self.value[:-1]
         elif event.key in {"ctrl+u", "ctrl+w"}:
             self.value = "" if event.key == "ctrl+u" else self.value.rpartition(" ")[0]
-        elif event.key in {"tab", "shift+tab"} and self.completes is not None:
+        elif event.key in {"tab", "shift+tab"}:
+            # where nothing completes too: Textual would give the keys to another widget
             self._complete(1 if event.key == "tab" else -1)
         elif event.is_printable and event.character:
             self.value += event.character

@@ -106,7 +106,8 @@ def state_line(summary: RunSummary, ink: Ink) -> Line:
     if summary.state == "running":
         return [seg(text, style), seg(f"  {took(summary)}", ink.of("text"))]
     end = summary.ended_ns or summary.seen_ns
-    since = f"  {ago((now_ns() - end) / 1e9)} ago" if end else ""
+    age = ago((now_ns() - end) / 1e9) if end else ""
+    since = f"  {age}{' ago' if age != 'now' else ''}" if age else ""
     return [seg(text, style), seg(f"{since}  took {took(summary)}", ink.of("dim"))]
 
 

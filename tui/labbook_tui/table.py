@@ -187,8 +187,10 @@ class VTable(Lines, Generic[R], can_focus=True):
                 seg(" " * column.spacer),
             ]
         hidden = len(self.columns) - len(shown)
-        if hidden and width_of(line) + 3 <= width:
-            line = [*fit(line, width - 2), seg("› " if ink.glyphs.braille else "> ", ink.of("dim"))]
+        if hidden:
+            # the last title ends two cells before the edge, or earlier
+            room = width - (2 if width_of(line) + 3 <= width else 1)
+            line = [*fit(line, room), seg("›" if ink.glyphs.braille else ">", ink.of("dim"))]
         return line
 
     def _row(self, row: R, shown: list[int], width: int) -> Line:

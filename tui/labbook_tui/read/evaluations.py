@@ -99,7 +99,7 @@ def _row(point: Checkpoint, results: list[Result], reasons: list[dict[str, Any]]
         key=lambda r: (r.subset == "full", r.meta.get("ended_ns") or 0),
     )
     outcomes = {_lane(r): _outcome(r) for r in mine}
-    reason = "" if outcomes else "no result yet: start one with  labbook watch evaluation.py"
+    reason = "" if outcomes else "no result yet: start one with labbook watch evaluation.py"
     for found in reasons:
         same = _is_of(found.get("checkpoint") or {}, point)
         lane = f"{found.get('evaluation')}{'*' if found.get('subset') == 'mini' else ''}"

@@ -13,6 +13,7 @@ from labbook_tui.comparison import ExampleDelta, Examples, ResultRow, ResultsMod
 from labbook_tui.read.picking import picked
 from labbook_tui.read.readers import reader_of
 from labbook_tui.series import is_setting, lower_is_better, ordered
+from labbook_tui.text import grouped
 
 if TYPE_CHECKING:
     from labbook.book.reading import Book
@@ -39,9 +40,19 @@ def build_results(book: Book, want: Want, before: object) -> ResultsModel:
         return ResultsModel(about, (), (), ())
     a, b = (reader_of(book, run.id) for run in about.runs)
     results = compare.compare_results(a, b)
-    notes = [clean(note) for note in results.notes]
+    notes = [*_steps(results), *(clean(note) for note in results.notes)]
     examples = tuple(_examples(a, b, results, notes))
     return ResultsModel(about, tuple(_rows(results)), examples, tuple(notes))
+
+
+def _steps(results: Results) -> list[str]:
+    """When a chosen set was compared: in general not at the end of the longer run."""
+    steps = {pair.name: pair.step_a for pair in results.paired if pair.kind == "chosen"}
+    return [
+        f"set {clean(name)}: at step {grouped(step)}, the last at which both were observed"
+        for name, step in steps.items()
+        if step is not None
+    ]
 
 
 def _rows(results: Results) -> list[ResultRow]:

@@ -175,10 +175,14 @@ class RunScreen(BaseScreen):
     def _tabs(self) -> Line:
         ink = self.host.ink
         names = [(1, "Runs"), *((i + 2, view.NAME) for i, view in enumerate(self.views))]
-        wide = sum(len(name) + 4 for _, name in names) < self.size.width
+        least = sum(len(name) + 3 for _, name in names)
+        wide = least + len(names) < self.size.width
         line: Line = [seg(" ")]
         for number, name in names:
             is_here = number == self.number
+            if least > self.size.width and not is_here:
+                line.append(seg(f"{number}  ", ink.of("faint")))
+                continue
             style = ink.of("accent", "bu") if is_here else ink.of("dim")
             line += [
                 seg(f"{number} ", ink.of("accent" if is_here else "faint")),

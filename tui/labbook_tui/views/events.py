@@ -12,6 +12,7 @@ from labbook_tui.advice import advice_on
 from labbook_tui.lines import Line, rule, under, width_of
 from labbook_tui.models import EventRow, EventsModel
 from labbook_tui.palette import Ink, seg
+from labbook_tui.read.checks import KINDS
 from labbook_tui.shown import Shown
 from labbook_tui.text import cut, folded, grouped, pad, value_text
 from labbook_tui.views.base import Scrolled
@@ -31,6 +32,8 @@ _WARN = {
     "check",
     "incomplete",
 }
+_LABELLED = ("where", "advice")
+"""What a finding says besides its text and what to do, each on a line of its own."""
 _MOST = 6
 """Lines for the whole text of the one under the cursor."""
 
@@ -120,7 +123,8 @@ class EventsView(Scrolled):
     def _about(self, row: EventRow, width: int) -> list[Line]:
         """The text and fields where they say more than the line above, and what to do."""
         ink, advice = self.ink, advice_on(row)
-        told = {"fix"} if row.kind == "finding" else set()  # it is what to do
+        labelled = _LABELLED if row.kind in KINDS else ()
+        told = {*labelled, "fix"} if labelled or row.kind == "finding" else set()
         fields = clean(
             "  ".join(f"{k}={value_text(v)}" for k, v in row.fields.items() if k not in told)
         )
@@ -131,12 +135,23 @@ class EventsView(Scrolled):
             ]
         if fields:
             lines += [[seg(f" {part}", ink.of("dim"))] for part in folded(fields, width - 2, 2)]
-        for at, part in enumerate(folded(advice, width - 11, 3) if advice else ()):
-            words = [seg(" to do    " if at == 0 else " " * 10, ink.of("dim"))]
-            lines.append([*words, seg(part, ink.of("accent"))])
+        for name in labelled:
+            lines += self._labelled(name, clean(value_text(row.fields.get(name, ""))), "text")
+        lines += self._labelled("to do", advice, "accent")
         if not lines:
             return []
         return [rule([seg(row.kind or "traceback", ink.of("dim"))], width, ink), *lines]
+
+    def _labelled(self, label: str, text: str, meaning: str) -> list[Line]:
+        """A text behind its label, folded; nothing for no text."""
+        parts = folded(text, self.size.width - 11, 3) if text else []
+        return [
+            [
+                seg(f" {label if at == 0 else '':<9}", self.ink.of("dim")),
+                seg(part, self.ink.of(meaning)),
+            ]
+            for at, part in enumerate(parts)
+        ]
 
     def _is_found(self, row: EventRow) -> bool:
         return bool(self.found) and self.found in f"{row.kind} {row.text}".lower()

@@ -86,7 +86,7 @@ class FindingsView(Scrolled):
         if not model.rows:
             lines = self.note("neither run has results yet")
         lines += [[], *self._examples(model, width)]
-        for note in model.notes:
+        for note in (*_caveats(model.rows, width), *model.notes):
             parts = folded(note, width - 5, 4)
             lines += [
                 [seg(("   " if i else " · ") + part, ink.of("dim"))] for i, part in enumerate(parts)
@@ -156,8 +156,7 @@ def result_lines(rows: tuple[ResultRow, ...], width: int, ink: Ink) -> list[Line
     """Heading and figures; the better side is green where it is more than chance."""
     if not rows:
         return []
-    part = min(14, max(len(row.part) for row in rows))
-    room = max(8, min(28, max(len(row.name) for row in rows), width - part - 51))
+    part, room = _widths(rows, width)
     head = f" {'':<{part}} {'':<{room}} {'A':>9} {'B':>9} {'B - A':>10}  {'± s.e.':<7} {'n':>4}"
     lines: list[Line] = [[seg(head, ink.of("dim"))]]
     before = ""
@@ -174,7 +173,7 @@ def result_lines(rows: tuple[ResultRow, ...], width: int, ink: Ink) -> list[Line
                 seg(f" {_signed(row.difference, places):>10}", ink.of(_meaning(row), "b")),
                 seg(f"  {_stderr(row):<7}", ink.of("dim")),
                 seg(f" {'' if row.n is None else str(row.n):>4}", ink.of("dim")),
-                seg(f"  {cut(_verdict(row), max(0, width - part - room - 51))}", ink.of("dim")),
+                seg(f"  {_told(row, _verdict_room(rows, width))}", ink.of("dim")),
             ]
         )
     return lines
@@ -200,15 +199,37 @@ def _meaning(row: ResultRow) -> str:
     return "good" if (row.difference < 0) == row.lower else "bad"
 
 
+def _widths(rows: tuple[ResultRow, ...], width: int) -> tuple[int, int]:
+    """Of the part and of the name."""
+    part = min(14, max(len(row.part) for row in rows))
+    return part, max(8, min(28, max(len(row.name) for row in rows), width - part - 49))
+
+
+def _verdict_room(rows: tuple[ResultRow, ...], width: int) -> int:
+    return max(0, width - sum(_widths(rows, width)) - 49)
+
+
 def _verdict(row: ResultRow) -> str:
-    """Whether a paired difference is more than chance, and what speaks against the comparison."""
+    """Whether a paired difference is more than chance."""
     if row.is_clear is False and row.difference:
-        said = "may be chance"
-    elif row.is_clear and row.lower is not None and row.difference:
-        said = "B better" if (row.difference < 0) == row.lower else "B worse"
-    else:
-        said = ""
-    return "; ".join(filter(None, (said, row.note)))
+        return "may be chance"
+    if row.is_clear and row.lower is not None and row.difference:
+        return "B better" if (row.difference < 0) == row.lower else "B worse"
+    return ""
+
+
+def _told(row: ResultRow, room: int) -> str:
+    """The verdict and what speaks against the comparison; without that where it does not fit."""
+    said = _verdict(row)
+    whole = "; ".join(filter(None, (said, row.note)))
+    return whole if len(whole) <= room else cut(said, room)
+
+
+def _caveats(rows: tuple[ResultRow, ...], width: int) -> list[str]:
+    """What `_told` had no room for, once for each part."""
+    room = _verdict_room(rows, width) if rows else 0
+    left = (f"{row.part}: {row.note}" for row in rows if row.note not in _told(row, room))
+    return list(dict.fromkeys(left))
 
 
 def _block(

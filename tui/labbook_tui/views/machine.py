@@ -7,6 +7,7 @@ import re
 from typing import Any, ClassVar
 
 import numpy as np
+from rich.cells import cell_len
 
 from labbook_tui.gauges import bar, sparkline
 from labbook_tui.lines import Line
@@ -23,6 +24,8 @@ WINDOWS = (0, 600, 60)
 
 BARS_FROM = 100
 """Columns from which percentages get a bar beside their sparkline."""
+ENDS = 25
+"""Columns for the least and greatest value: `  473.2 KiB/s – 1.1 MiB/s`."""
 
 _PERCENT = re.compile(r"percent|util|load_pct|%|_pct$")
 _BYTES = re.compile(r"bytes")
@@ -96,7 +99,7 @@ class MachineView(Scrolled):
         use: list[Line] = [
             [seg(f" {part}", self.ink.of("text", "b"))]
             for line in model.use
-            for part in folded(line, width - 2, 3)
+            for part in _folded_between(line, width - 2)
         ]
         if not model.gauges:
             text = "no gauges were recorded: labbook.start(gauges=1.0) samples once a second"
@@ -120,6 +123,18 @@ class MachineView(Scrolled):
                 )
             )
         return lines
+
+
+def _folded_between(line: str, width: int) -> list[str]:
+    """Figures with ` · ` between them, broken only there; one alone that is too wide is folded."""
+    lines: list[str] = []
+    for figure in line.split(" · "):
+        joined = f"{lines[-1]} · {figure}" if lines else figure
+        if lines and cell_len(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(figure)
+    return [part for line in lines for part in folded(line, width, 3)]
 
 
 def reading(name: str, value: float) -> str:
@@ -165,7 +180,7 @@ def gauge_line(gauge: Gauge, names: int, width: int, since: float, ink: Ink) -> 
     if len(known):
         low, high = (reading(gauge.name, float(v)) for v in (known.min(), known.max()))
         ends = f"  {low} – {high}" if low != high else ""
-    room = width - names - (15 + bars) - 22
+    room = width - names - (15 + bars) - ENDS
     top = max(100.0, float(known.max())) if len(known) else 100.0  # several cores add up
     limits = (0.0, top) if percent else (None, None)
     line += [
