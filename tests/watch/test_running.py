@@ -219,7 +219,7 @@ def test_status_says_from_elsewhere_what_is_done(lab: Lab):
     assert "no watcher is running" in _status(lab)
     watcher = lab.watch("--poll", "0.1")
     fd = os.open(gate, os.O_WRONLY)  # the worker stands in step 2
-    while not (found := read_watchers(lab.book)) or found[0].workers[0].state != "evaluating":
+    while not (found := read_watchers(lab.book)) or found[0].workers[0].step != 2:
         assert watcher.process.poll() is None
         time.sleep(0.01)
     (told,) = json.loads(_status(lab, "--json"))
