@@ -60,6 +60,7 @@ def _joined(tensors: list[Any]) -> Any:
 
 def _by_class(output: Tensor, target: Tensor) -> float:
     axis = -1 if output.shape[:-1] == target.shape else 1
+    n_examples = len(target)  # the targets of one example are not independent of each other
     answer = output.argmax(axis).reshape(-1)
     target = target.reshape(-1)
     kept = target >= 0  # an ignored index is below zero
@@ -71,7 +72,7 @@ def _by_class(output: Tensor, target: Tensor) -> float:
     of_answers = answer.bincount(minlength=n_classes).double() / n
     of_targets = target.long().bincount(minlength=n_classes).double() / n
     chance = float((of_answers * of_targets).sum())
-    spread = math.sqrt(max(chance * (1 - chance), 1 / n) / n)
+    spread = math.sqrt(max(chance * (1 - chance), 1 / n) / min(n, n_examples))
     return (share - chance) / spread
 
 
