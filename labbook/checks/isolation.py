@@ -2,8 +2,9 @@
 
 Invariant: after `undisturbed()`, also after an exception, every global random generator, torch
 setting and warning filter, every parameter, buffer, gradient, flag and attribute of the user's own
-modules, the state of their optimizers, the generators of their loaders, and every file that was
-written meanwhile are what they were before. What the user's code logs meanwhile goes nowhere.
+modules, the state of their optimizers, the generators of their loaders, and every file that
+this thread wrote meanwhile are what they were before. What the user's code logs meanwhile goes
+nowhere; a run's own threads, its gauges and seals, go on.
 
 Rules work on copies all the same; this is for what the user's own functions reach by closure.
 """
@@ -12,12 +13,17 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labbook.checks.written import files_kept
+from labbook.client.trial import is_trial, trial
 from labbook.client.undisturbed import model_kept, randomness_kept, torch_settings_kept
+
+if TYPE_CHECKING:
+    from labbook.client.off import OffRun
+    from labbook.client.run import Run
 
 __all__ = ["undisturbed"]
 
@@ -132,46 +138,37 @@ def _generators_kept(loader: Any) -> Iterator[None]:
 
 @contextmanager
 def _nothing_logged() -> Iterator[None]:
-    """`labbook.log` and the current run's own methods record nothing for a while."""
+    """What this thread does with `labbook.log` and the current run records nothing for a while."""
     from labbook.client import current
     from labbook.client.off import OffRun
 
     before = current._current
-    current.set_current(OffRun(getattr(before, "args", None)))
-    live = current._current
-    try:
-        with _muted(before):
-            yield
-    finally:
-        if current._current is live or before is not None:
-            current._current = before
+    off = OffRun(getattr(before, "args", None))
+    with ExitStack() as after:
+        if before is not None and not isinstance(before, OffRun):
+            after.enter_context(_muted(before, off))
+        elif before is None:
+            after.callback(setattr, current, "_current", None)
+            current.set_current(off)
+        after.enter_context(trial())
+        yield
 
 
 @contextmanager
-def _muted(run: Any) -> Iterator[None]:
-    """The user's closures hold the run itself: while they are tried out, it is deaf."""
-    if run is None or type(run).__name__ == "OffRun":
-        yield
-        return
-    off = _off(run)
-    names = [name for name in ("log", "event", "save", "choose", "data") if hasattr(run, name)]
-    before = {name: vars(run)[name] for name in names if name in getattr(run, "__dict__", {})}
+def _muted(run: Run, off: OffRun) -> Iterator[None]:
+    """The user's closures hold the run itself: in this thread it is deaf, in others it goes on."""
+    names = [name for name in vars(type(off)) if not name.startswith("_") and hasattr(run, name)]
     try:
         for name in names:
-            setattr(run, name, getattr(off, name))
-    except AttributeError:  # slots
-        yield
-        return
-    try:
+            setattr(run, name, _deaf(getattr(run, name), getattr(off, name)))
         yield
     finally:
         for name in names:
-            delattr(run, name)
-            if name in before:
-                setattr(run, name, before[name])
+            vars(run).pop(name, None)
 
 
-def _off(run: Any) -> Any:
-    from labbook.client.off import OffRun
+def _deaf(live: Callable[..., Any], off: Callable[..., Any]) -> Callable[..., Any]:
+    def method(*args: Any, **kwargs: Any) -> Any:
+        return (off if is_trial() else live)(*args, **kwargs)
 
-    return OffRun(getattr(run, "args", None))
+    return method

@@ -7,7 +7,14 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["in_process"]
+__all__ = ["in_process", "plain"]
+
+
+def plain(loader: Any) -> Any:
+    """A loader without what `run.loader` put around it."""
+    from labbook.client.throughput import Loader
+
+    return loader._wrapped if isinstance(loader, Loader) else loader
 
 
 def in_process(loader: Any, noted: list[list[int]] | None = None) -> Any:
@@ -17,6 +24,7 @@ def in_process(loader: Any, noted: list[list[int]] | None = None) -> Any:
     """
     from torch.utils.data import DataLoader
 
+    loader = plain(loader)
     if not isinstance(loader, DataLoader):
         return loader
     sibling = copy.copy(loader)

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +33,7 @@ class _Keeper:
         self.made: list[str] = []
         self.busy = False
         self.left_changed: list[str] = []
+        self.thread = threading.get_ident()  # others write what is their own: a live run's journal
 
     def about_to_write(self, path: Any) -> None:
         """Keep what lies at `path`, once."""
@@ -107,7 +109,7 @@ _is_hooked = False
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
     keeper = _keeper
-    if keeper is None:
+    if keeper is None or threading.get_ident() != keeper.thread:
         return
     if event == "open":
         path, mode, flags = args
@@ -125,7 +127,7 @@ def _audit(event: str, args: tuple[Any, ...]) -> None:
 
 @contextmanager
 def files_kept() -> Iterator[None]:
-    """Put back every file that is written, renamed or removed meanwhile in this process."""
+    """Put back every file that is written, renamed or removed meanwhile in this thread."""
     global _keeper, _is_hooked  # noqa: PLW0603  # an audit hook cannot be taken away again
     if _keeper is not None:  # nested: the outer one keeps already
         yield

@@ -14,6 +14,7 @@ from labbook.client.outbox import Outbox
 from labbook.client.parts import Target
 from labbook.client.recorder import Recorder
 from labbook.client.schedule import EARLIEST, Schedule
+from labbook.client.trial import is_trial
 from labbook.errors import MisuseError
 
 if TYPE_CHECKING:
@@ -103,6 +104,8 @@ class ChosenSet:
         Out of memory, or a disk that does not keep up, leaves this observation out and records an
         event instead. What a SIGKILL may take: see `labbook.client.outbox`.
         """
+        if is_trial():
+            return False
         if step is None:
             step = self._own_step()
         # steps that begin anew (a resumed run) are due again
@@ -118,6 +121,8 @@ class ChosenSet:
         Tensors, arrays or sequences of numbers whose first axis counts the examples; arrays of
         unequal length become lists. Raises `MisuseError` when it does not.
         """
+        if is_trial():
+            return
         given = {"loss": loss, "output": output, **columns}
         n = len(self)
         made = [

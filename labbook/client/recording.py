@@ -17,6 +17,7 @@ from labbook.client.endings import Ending, Endings, describe
 from labbook.client.identity import random_word
 from labbook.client.sealing import Sealer
 from labbook.client.steps import Steps
+from labbook.client.trial import TRIALS
 from labbook.client.writing import touch_folder, write_json
 from labbook.errors import MisuseError
 from labbook.journal.format import PENDING
@@ -297,7 +298,7 @@ class Recording:
 class SeriesHandle:
     """Logs one metric: `handle(value)` or `handle(value, step)`."""
 
-    __slots__ = ("_acquire", "_append", "_log", "_name", "_release", "_schema", "_steps")
+    __slots__ = ("_acquire", "_append", "_name", "_release", "_run", "_schema", "_steps")
 
     def __init__(self, run: Recording, schema: RowSchema) -> None:
         self._name = schema.names[0]
@@ -305,12 +306,12 @@ class SeriesHandle:
         self._steps = run._steps
         self._acquire, self._release = run._acquire, run._release
         self._append = run._append
-        self._log = run.log
+        self._run = run
 
     def __call__(self, value: Any, step: int | None = None) -> None:
         """Record one value; see `Run.log`."""
-        if type(value) is not float or (step is not None and type(step) is not int):
-            self._log({self._name: value}, step=step)
+        if type(value) is not float or (step is not None and type(step) is not int) or TRIALS:
+            self._run.log({self._name: value}, step=step)
             return
         schema, steps = self._schema, self._steps
         self._acquire()

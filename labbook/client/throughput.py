@@ -18,6 +18,7 @@ from typing import Any, Final
 
 from labbook.client.dataset import is_array, is_tensor
 from labbook.client.recorder import Recorder
+from labbook.client.trial import is_trial
 from labbook.client.values import check_name
 from labbook.client.writing import touch_folder, write_json
 from labbook.errors import MisuseError
@@ -217,6 +218,8 @@ class Loader:
         object.__setattr__(self, "_meter", meter)
 
     def __iter__(self) -> Iterator[Any]:
+        if is_trial():
+            return iter(self._wrapped)
         meter, before = self._meter, _clock()
         meter.begin(before)
         # now, not at the first batch: a DataLoader draws its seed here, and starts its workers

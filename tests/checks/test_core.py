@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import random
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 import labbook
+from labbook.book.throughput import throughput
 from labbook.checks.rule import STAGES, registry
 from labbook.errors import MisuseError
 
@@ -200,3 +202,55 @@ def test_findings_are_events_of_the_run_that_is_recorded(tmp_path):
     assert [kind for kind, _ in events if kind in {"finding", "allowed"}] == ["finding", "allowed"]
     assert ("allowed", "loop/stale-grad is allowed: momentum by hand") in events
     assert reader.names() == [], "what the loop logs meanwhile goes nowhere"
+
+
+def test_what_the_run_itself_writes_meanwhile_stays(tmp_path):
+    """Gauges, seals and heartbeats are written by other threads: they are not the loop's."""
+    done = threading.Event()
+
+    def write():
+        (tmp_path / "mine.json").write_text("{}")
+        done.set()
+
+    def also():
+        if not done.is_set():
+            threading.Thread(target=write).start()
+            done.wait()
+        (tmp_path / "loops.txt").write_text("x")
+
+    labbook.check(parts(train=loop(also=also)), **STALE)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
+
+
+def test_a_live_run_takes_nothing_from_a_loop_that_is_tried(tmp_path):
+    with labbook.start({}, book=tmp_path, gauges=False, output=False) as run:
+        model = make()
+        optimizer = adam(model)
+        run.follow(model, optimizer)
+        chosen = run.choose(LOADER.dataset, n=8)
+        wrapped = run.loader(LOADER)
+        handle = run.series("handled")
+
+        def train(model, optimizer, n_steps):
+            for step, (x, y) in enumerate(wrapped):
+                optimizer.zero_grad()
+                F.cross_entropy(model(x), y).backward()
+                optimizer.step()
+                handle(1.0)
+                run.log(loss=1.0)
+                run.event("a step")
+                chosen.observe(model, F.cross_entropy, step=step)
+                run.axis("loss")
+            run.finish()
+
+        subject = parts(model=model, optimizer=optimizer, train=train, loader=wrapped)
+        report = labbook.check(subject, **STALE)
+        assert report.passed == ("loop/stale-grad",)
+        assert not run.finished
+        run.log(mine=1.0)
+    reader = labbook.open(tmp_path).run(run.id)
+    assert reader.names() == ["mine"]
+    assert reader.chosen().num_rows == 0
+    assert not [event for event in reader.events().to_pylist() if event["text"] == "a step"]
+    assert reader.model().num_rows == 0
+    assert [entry["steps"] for entry in throughput(reader.facts)] in ([], [0])
