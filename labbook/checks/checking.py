@@ -13,11 +13,11 @@ from typing import Any
 from labbook.checks.bench import Bench, UserError
 from labbook.checks.finding import Finding, Report, Skipped
 from labbook.checks.folding import arranged
-from labbook.checks.isolation import undisturbed
 from labbook.checks.noting import note_in_run
 from labbook.checks.origins import origins_noted
 from labbook.checks.rule import Cannot, Rule, limits_of, matching, registry
 from labbook.checks.subject import Subject, as_subject
+from labbook.checks.trying import trying
 from labbook.client.current import active
 from labbook.client.undisturbed import randomness_kept, seed_all
 from labbook.errors import MisuseError
@@ -56,7 +56,7 @@ def check(  # noqa: PLR0917  # the order is part of the contract
     check_allowances(whole.allow)
     bench = Bench(whole, seed, started + budget_s)
     said = {}
-    with undisturbed(*_users_own(whole)), _quiet(on_error is None):
+    with trying(whole), _quiet(on_error is None):
         _spare_threads(bench)
         for rule in wanted:
             lacking = _lacking(rule, whole)
@@ -183,20 +183,6 @@ def _spare_threads(bench: Bench) -> None:
 def _lacking(rule: Rule, subject: Subject) -> str | None:
     missing = [name for name in rule.needs if getattr(subject, name) is None]
     return f"no {missing[0]}= given" if missing else None
-
-
-def _users_own(subject: Subject) -> tuple[list[Any], list[Any], list[Any]]:
-    """The modules, optimizers and loaders that the subject's functions can reach."""
-    import torch
-
-    from labbook.checks.reach import reached
-
-    found = reached(subject)
-    return (
-        [v for v in found if isinstance(v, torch.nn.Module)],
-        [v for v in found if isinstance(v, torch.optim.Optimizer)],
-        [v for v in found if isinstance(v, torch.utils.data.DataLoader)],
-    )
 
 
 @contextlib.contextmanager

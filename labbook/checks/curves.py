@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["WINDOW", "Curve", "mad", "running_median"]
+__all__ = ["WINDOW", "Curve", "mad", "running_median", "spearman"]
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +31,20 @@ def running_median(values: Floats, window: int) -> Floats:
     if len(values) < window:
         return np.empty(0)
     return np.median(np.lib.stride_tricks.sliding_window_view(values, window), axis=1)
+
+
+def spearman(a: Any, b: Any) -> float:
+    """Rank correlation, equal values sharing the mean of their ranks; NaN where one is constant."""
+    x, y = _ranks(np.asarray(a, float)), _ranks(np.asarray(b, float))
+    if x.std() == 0 or y.std() == 0:
+        return float("nan")
+    return float(np.corrcoef(x, y)[0, 1])
+
+
+def _ranks(values: Floats) -> Floats:
+    _, at, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(counts)
+    return (ends - (counts - 1) / 2)[at]
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,5 @@ class Curve:
     @property
     def falls(self) -> float:
         """Spearman's rank correlation of value and step: -1 falls all the time, 0 no trend."""
-        ranks = np.argsort(np.argsort(self.values, kind="stable"), kind="stable")
-        if ranks.std() == 0:
-            return 0.0
-        return float(np.corrcoef(np.arange(len(ranks)), ranks)[0, 1])
+        found = spearman(np.arange(len(self.values)), self.values)
+        return 0.0 if np.isnan(found) else found

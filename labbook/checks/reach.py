@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from types import FunctionType, MethodType
 from typing import Any
 
+from labbook.checks.loaders import plain
 from labbook.checks.place import is_users
 from labbook.checks.subject import Subject
 
@@ -66,6 +67,7 @@ def _walk(value: Any, seen: set[int], depth: int) -> Iterator[Any]:
     if depth < 0 or id(value) in seen:
         return
     seen.add(id(value))
+    value = plain(value)
     if isinstance(value, (torch.nn.Module, torch.optim.Optimizer, torch.utils.data.DataLoader)):
         yield value
         return

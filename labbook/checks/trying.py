@@ -1,4 +1,4 @@
-"""A subject of the user's, looked at without leaving a trace, for what is no rule."""
+"""A subject of the user's, tried out without leaving a trace."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from labbook.client.project import read_project
 from labbook.client.run import Run
 from labbook.client.settings import Settings, private_cache
 from labbook.client.telling import dirty_refusal, not_seeded, say, start_lines
+from labbook.client.trial import is_trial
 from labbook.client.writing import touch_folder, write_json
 from labbook.conditions import arguments as found_arguments
 from labbook.conditions import gather, seeds
@@ -69,11 +70,12 @@ def start(
     began_ns = time.time_ns()
     frame = sys._getframe(1)
     found = found_arguments.find(frame, args)
-    if settings.mode(os.environ) == "off":
+    if settings.mode(os.environ) == "off" or is_trial():
         off = OffRun(found.unmasked, name)
         if seed is not None:
             seeds.seed(seed)
-        set_current(off)
+        if not is_trial():
+            set_current(off)
         return off
     project = read_project(gather.code_folder())
     settled = settings.read(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import random
 import threading
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import labbook
 from labbook.book.throughput import throughput
+from labbook.checks.curves import spearman
 from labbook.checks.rule import STAGES, registry
 from labbook.errors import MisuseError
 
@@ -254,3 +256,17 @@ def test_a_live_run_takes_nothing_from_a_loop_that_is_tried(tmp_path):
     assert not [event for event in reader.events().to_pylist() if event["text"] == "a step"]
     assert reader.model().num_rows == 0
     assert [entry["steps"] for entry in throughput(reader.facts)] in ([], [0])
+
+
+def test_a_run_that_a_loop_starts_itself_is_not_begun(tmp_path):
+    def also():
+        labbook.start({}, book=tmp_path / "book", gauges=False, output=False).log(loss=1.0)
+
+    assert labbook.check(parts(train=loop(also=also)), **STALE).ok
+    assert not (tmp_path / "book").exists()
+
+
+def test_equal_values_share_their_rank():
+    assert spearman([1, 2, 3, 4], [1, 1, 2, 2]) == pytest.approx(0.894427191)
+    assert spearman(range(300), [step % 3 for step in range(300)]) == pytest.approx(0, abs=0.02)
+    assert math.isnan(spearman([1, 2], [5, 5]))

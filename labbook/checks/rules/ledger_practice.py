@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 from labbook.checks.finding import Finding
@@ -210,13 +209,3 @@ def no_baseline(run: Recorded, limits: Limits) -> Iterator[Finding]:
             where=str(run.book.root) if run.book else "",
             evidence=f"none of {len(rows)} runs is called a baseline",
         )
-
-
-def spearman(a: list[float], b: list[float]) -> float:
-    """Rank correlation; NaN where one does not vary."""
-    import numpy as np
-
-    x, y = (np.argsort(np.argsort(np.array(v), kind="stable"), kind="stable") for v in (a, b))
-    if x.std() == 0 or y.std() == 0:
-        return math.nan
-    return float(np.corrcoef(x, y)[0, 1])

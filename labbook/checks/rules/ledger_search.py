@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from labbook.checks.curves import spearman
 from labbook.checks.finding import Finding
 from labbook.checks.recorded import Recorded
 from labbook.checks.rule import Cannot, Limits, Rule
@@ -279,8 +280,6 @@ def parallel(run: Recorded, limits: Limits) -> Iterator[Finding]:
 @MINI_RANKS.on_book
 def mini_ranks(run: Recorded, limits: Limits) -> Iterator[Finding]:
     """Checkpoints of this run that were evaluated on both."""
-    from labbook.checks.rules.ledger_practice import spearman
-
     both: dict[tuple[str, str], dict[int | None, dict[str, float]]] = {}
     for result in run.run.results(strict=False):
         for metric, value in result.metrics.items():
